@@ -1,0 +1,23 @@
+// kinema/core/device.hpp - where bytes live and ops run.
+#pragma once
+
+#include <kinema/core/error.hpp>
+
+#include <string>
+
+namespace kinema::inline KINEMA_ABI {
+
+enum class DeviceKind : std::uint8_t { cpu, cuda };
+
+struct Device {
+  DeviceKind kind = DeviceKind::cpu;
+  int index = 0;
+  static constexpr Device cpu() { return {}; }
+  static constexpr Device cuda(int index = 0) { return {DeviceKind::cuda, index}; }
+  constexpr bool is_cpu() const { return kind == DeviceKind::cpu; }
+  constexpr bool operator==(const Device&) const = default;
+};
+
+inline std::string to_string(Device d) { return d.is_cpu() ? std::string("cpu") : cat("cuda:", d.index); }
+
+}  // namespace kinema::inline KINEMA_ABI

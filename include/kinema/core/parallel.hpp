@@ -1,0 +1,59 @@
+// kinema/core/parallel.hpp - the only place where threads of the CPU backend start: OpenMP, or serially without it.
+//
+// Work is handed out in items whose content depends on the shapes alone, never on the number of threads, and an item
+// is computed by one thread. So results have the same bits for any thread count.
+#pragma once
+
+#include <kinema/core/config.hpp>
+
+#include <cstdint>
+
+#if KINEMA_WITH_OPENMP
+#include <omp.h>
+#endif
+
+namespace kinema::inline KINEMA_ABI {
+
+/// Threads that a new context uses: OMP_NUM_THREADS or the number of processors.
+inline int default_threads() {
+#if KINEMA_WITH_OPENMP
+  return omp_get_max_threads();
+#else
+  return 1;
+#endif
+}
+
+/// Index of the calling thread inside parallel_for, 0 … threads-1.
+inline int thread_index() {
+#if KINEMA_WITH_OPENMP
+  return omp_get_thread_num();
+#else
+  return 0;
+#endif
+}
+
+/// Calls item(i) for i in [0, n) on up to `threads` threads, handing out items one by one. `item` must not throw.
+template <class F>
+void parallel_for(std::int64_t n, [[maybe_unused]] int threads, const F& item) {
+#if KINEMA_WITH_OPENMP
+  if (threads > 1 && n > 1 && !omp_in_parallel()) {
+    const int team = n < threads ? static_cast<int>(n) : threads;
+#pragma omp parallel for schedule(dynamic, 1) num_threads(team)
+    for (std::int64_t i = 0; i < n; ++i) item(i);
+    return;
+  }
+#endif
+  for (std::int64_t i = 0; i < n; ++i) item(i);
+}
+
+/// Calls range(begin, end) over [0, n) in chunks of `grain` (the last may be shorter): for cheap items.
+template <class F>
+void parallel_ranges(std::int64_t n, std::int64_t grain, int threads, const F& range) {
+  const std::int64_t chunks = (n + grain - 1) / grain;
+  parallel_for(chunks, threads, [&](std::int64_t c) {
+    const std::int64_t begin = c * grain, end = begin + grain < n ? begin + grain : n;
+    range(begin, end);
+  });
+}
+
+}  // namespace kinema::inline KINEMA_ABI

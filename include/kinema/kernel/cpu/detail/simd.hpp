@@ -1,0 +1,169 @@
+// kinema/kernel/cpu/detail/simd.hpp - the xsimd adapter: batches of float or double, and what xsimd lacks.
+//
+// Kernels load any floating element type into a batch of its compute type, work there, and round once on the way out.
+// Without xsimd a batch is a short array and the compiler vectorises what it can: same interface, same results up to
+// the rounding of exp, tanh and erf.
+#pragma once
+
+#include <kinema/core/dtype.hpp>
+#include <kinema/core/math.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#if KINEMA_WITH_XSIMD
+#include <xsimd/xsimd.hpp>
+#else
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+#endif
+
+namespace kinema::inline KINEMA_ABI::simd {
+
+#if KINEMA_WITH_XSIMD
+
+template <class C> using batch = xsimd::batch<C>;
+template <class C> inline constexpr int lanes = static_cast<int>(xsimd::batch<C>::size);
+
+template <class C> batch<C> fill(C v) { return batch<C>(v); }
+template <class C> batch<C> load_compute(const C* p) { return batch<C>::load_unaligned(p); }
+template <class C> void store_compute(C* p, const batch<C>& v) { v.store_unaligned(p); }
+template <class C> batch<C> fma(const batch<C>& a, const batch<C>& b, const batch<C>& c) { return xsimd::fma(a, b, c); }
+template <class C> batch<C> max(const batch<C>& a, const batch<C>& b) { return xsimd::max(a, b); }
+template <class C> batch<C> min(const batch<C>& a, const batch<C>& b) { return xsimd::min(a, b); }
+
+/// Sum and maximum over lanes, always in the same order: halves are folded onto each other.
+template <class C> C sum(const batch<C>& v) {
+  alignas(64) C x[lanes<C>];
+  v.store_unaligned(x);
+  for (int n = lanes<C> / 2; n > 0; n /= 2)
+    for (int i = 0; i < n; ++i) x[i] += x[i + n];
+  return x[0];
+}
+template <class C> C maximum(const batch<C>& v) {
+  alignas(64) C x[lanes<C>];
+  v.store_unaligned(x);
+  C m = x[0];
+  for (int i = 1; i < lanes<C>; ++i) m = std::max(m, x[i]);
+  return m;
+}
+
+#else
+
+template <class C>
+struct batch {
+  static constexpr int size = 32 / sizeof(C);
+  C lane[size];
+  batch() = default;
+  batch(C v) {  // NOLINT: implicit, as xsimd's
+    for (int i = 0; i < size; ++i) lane[i] = v;
+  }
+  template <class F> static batch map(const batch& a, const F& f) { batch r; for (int i = 0; i < size; ++i) r.lane[i] = f(a.lane[i]); return r; }
+  template <class F> static batch map(const batch& a, const batch& b, const F& f) { batch r; for (int i = 0; i < size; ++i) r.lane[i] = f(a.lane[i], b.lane[i]); return r; }
+  friend batch operator+(const batch& a, const batch& b) { return map(a, b, [](C x, C y) { return x + y; }); }
+  friend batch operator-(const batch& a, const batch& b) { return map(a, b, [](C x, C y) { return x - y; }); }
+  friend batch operator*(const batch& a, const batch& b) { return map(a, b, [](C x, C y) { return x * y; }); }
+  friend batch operator/(const batch& a, const batch& b) { return map(a, b, [](C x, C y) { return x / y; }); }
+  friend batch operator-(const batch& a) { return map(a, [](C x) { return -x; }); }
+  batch& operator+=(const batch& b) { return *this = *this + b; }
+  batch& operator*=(const batch& b) { return *this = *this * b; }
+  friend batch exp(const batch& a) { return map(a, [](C x) { return math::exp(x); }); }
+  friend batch tanh(const batch& a) { return map(a, [](C x) { return math::tanh(x); }); }
+  friend batch erf(const batch& a) { return map(a, [](C x) { return math::erf(x); }); }
+  friend batch sqrt(const batch& a) { return map(a, [](C x) { return math::sqrt(x); }); }
+  friend batch abs(const batch& a) { return map(a, [](C x) { return math::abs(x); }); }
+};
+template <class C> inline constexpr int lanes = batch<C>::size;
+
+template <class C> batch<C> fill(C v) { return batch<C>(v); }
+template <class C> batch<C> load_compute(const C* p) { batch<C> r; std::memcpy(r.lane, p, sizeof r.lane); return r; }
+template <class C> void store_compute(C* p, const batch<C>& v) { std::memcpy(p, v.lane, sizeof v.lane); }
+template <class C> batch<C> fma(const batch<C>& a, const batch<C>& b, const batch<C>& c) { return a * b + c; }
+template <class C> batch<C> max(const batch<C>& a, const batch<C>& b) { return batch<C>::map(a, b, [](C x, C y) { return std::max(x, y); }); }
+template <class C> batch<C> min(const batch<C>& a, const batch<C>& b) { return batch<C>::map(a, b, [](C x, C y) { return std::min(x, y); }); }
+template <class C> C sum(const batch<C>& v) {
+  batch<C> x = v;
+  for (int n = lanes<C> / 2; n > 0; n /= 2)
+    for (int i = 0; i < n; ++i) x.lane[i] += x.lane[i + n];
+  return x.lane[0];
+}
+template <class C> C maximum(const batch<C>& v) {
+  C m = v.lane[0];
+  for (int i = 1; i < lanes<C>; ++i) m = std::max(m, v.lane[i]);
+  return m;
+}
+
+#endif
+
+/// lanes<compute_t<T>> elements, widened to the compute type.
+template <class T>
+batch<compute_t<T>> load(const T* p) {
+  using C = compute_t<T>;
+  if constexpr (std::is_same_v<T, C>) {
+    return load_compute<C>(p);
+  } else {
+    alignas(64) float x[lanes<float>];
+#if defined(__AVX512F__)
+    const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    if constexpr (std::is_same_v<T, bf16>) _mm512_store_si512(x, _mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+    else _mm512_store_ps(x, _mm512_cvtph_ps(bits));
+#elif defined(__AVX2__) && defined(__F16C__)
+    const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    if constexpr (std::is_same_v<T, bf16>) _mm256_store_si256(reinterpret_cast<__m256i*>(x), _mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+    else _mm256_store_ps(x, _mm256_cvtph_ps(bits));
+#else
+    for (int i = 0; i < lanes<float>; ++i) x[i] = p[i];
+#endif
+    return load_compute<float>(x);
+  }
+}
+
+/// Rounds once, to nearest even.
+template <class T>
+void store(T* p, const batch<compute_t<T>>& v) {
+  using C = compute_t<T>;
+  if constexpr (std::is_same_v<T, C>) {
+    store_compute<C>(p, v);
+  } else {
+    alignas(64) float x[lanes<float>];
+    store_compute<float>(x, v);
+#if defined(__AVX2__) && defined(__F16C__) && !defined(__AVX512F__)
+    if constexpr (std::is_same_v<T, f16>) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(_mm256_load_ps(x), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+      return;
+    }
+#endif
+    for (int i = 0; i < lanes<float>; ++i) p[i] = T(x[i]);
+  }
+}
+
+/// The first n (< lanes) elements; the rest of the batch is `padding`.
+template <class T>
+batch<compute_t<T>> load_first(const T* p, std::int64_t n, compute_t<T> padding = 0) {
+  using C = compute_t<T>;
+  alignas(64) C x[lanes<C>];
+  for (int i = 0; i < lanes<C>; ++i) x[i] = i < n ? static_cast<C>(p[i]) : padding;
+  return load_compute<C>(x);
+}
+template <class T>
+void store_first(T* p, const batch<compute_t<T>>& v, std::int64_t n) {
+  using C = compute_t<T>;
+  alignas(64) C x[lanes<C>];
+  store_compute<C>(x, v);
+  for (std::int64_t i = 0; i < n; ++i) p[i] = T(x[i]);
+}
+
+/// y[i] = f(i-th batch of each input) over n contiguous elements, tails included; f works on batches of the compute type.
+template <class T, class F, class... In>
+void transform(std::int64_t n, T* y, const F& f, const In*... in) {
+  constexpr int w = lanes<compute_t<T>>;
+  std::int64_t i = 0;
+  for (; i + w <= n; i += w) store<T>(y + i, f(load<In>(in + i)...));
+  if (i < n) store_first<T>(y + i, f(load_first<In>(in + i, n - i)...), n - i);
+}
+
+}  // namespace kinema::inline KINEMA_ABI::simd

@@ -1,0 +1,61 @@
+// kinema/kernel/functor.hpp - pointwise formulas, written once over a value type V: float on the GPU and in scalar
+// tails, double in references, a SIMD batch on the CPU.
+//
+// exp, tanh and erf are found in kinema::math for scalars and by argument-dependent lookup for batches.
+#pragma once
+
+#include <kinema/core/math.hpp>
+
+#include <string_view>
+
+namespace kinema::inline KINEMA_ABI::kernel {
+
+/// x * sigmoid(x)
+struct Silu {
+  template <class V> KINEMA_HD V operator()(V x) const {
+    using math::exp;
+    return x / (V(1) + exp(-x));
+  }
+};
+/// 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+struct GeluTanh {
+  template <class V> KINEMA_HD V operator()(V x) const {
+    using math::tanh;
+    return V(0.5f) * x * (V(1) + tanh(V(0.7978845608028654) * (x + V(0.044715) * x * x * x)));
+  }
+};
+/// 0.5 x (1 + erf(x / sqrt(2)))
+struct Gelu {
+  template <class V> KINEMA_HD V operator()(V x) const {
+    using math::erf;
+    return V(0.5f) * x * (V(1) + erf(x * V(0.7071067811865476)));
+  }
+};
+struct Identity {
+  template <class V> KINEMA_HD V operator()(V x) const { return x; }
+};
+
+/// The activations that configurations may name.
+enum class Activation : unsigned char { none, silu, gelu_tanh, gelu };
+
+constexpr std::string_view name_of(Activation a) {
+  switch (a) {
+    case Activation::silu: return "silu";
+    case Activation::gelu_tanh: return "gelu_tanh";
+    case Activation::gelu: return "gelu";
+    default: return "none";
+  }
+}
+
+/// Calls f(functor) for the formula behind `a`.
+template <class F>
+KINEMA_HD decltype(auto) dispatch_activation(Activation a, F&& f) {
+  switch (a) {
+    case Activation::silu: return f(Silu{});
+    case Activation::gelu_tanh: return f(GeluTanh{});
+    case Activation::gelu: return f(Gelu{});
+    default: return f(Identity{});
+  }
+}
+
+}  // namespace kinema::inline KINEMA_ABI::kernel

@@ -1,0 +1,77 @@
+// kinema/nn/module.hpp - one visit() per module: the list of weights, under the names they have in the checkpoint.
+//
+// Loading, saving, counting, moving and initialising are all visitors, so a name is written once and cannot drift.
+#pragma once
+
+#include <kinema/core/function_ref.hpp>
+#include <kinema/nn/parameter.hpp>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace kinema::inline KINEMA_ABI::nn {
+
+/// Walks a module tree. A dotted name ("to_out.0") bridges places where the reference nests a module that we do not need.
+class Visitor {
+ public:
+  explicit Visitor(function_ref<void(const std::string&, Parameter&)> on_parameter) : on_parameter_(on_parameter) {}
+
+  void operator()(std::string_view name, Parameter& p) {
+    const std::size_t before = enter(name);
+    on_parameter_(path_, p);
+    path_.resize(before);
+  }
+  template <class M>
+    requires requires(M& m, Visitor& v) { m.visit(v); }
+  void operator()(std::string_view name, M& module) {
+    const std::size_t before = enter(name);
+    module.visit(*this);
+    path_.resize(before);
+  }
+  template <class T> void operator()(std::string_view name, std::optional<T>& maybe) {
+    if (maybe) (*this)(name, *maybe);
+  }
+  template <class T> void operator()(std::string_view name, std::vector<T>& list) {
+    const std::size_t before = enter(name);
+    for (std::size_t i = 0; i < list.size(); ++i) (*this)(std::to_string(i), list[i]);
+    path_.resize(before);
+  }
+
+ private:
+  std::size_t enter(std::string_view name) {
+    const std::size_t before = path_.size();
+    if (!path_.empty()) path_ += '.';
+    path_ += name;
+    return before;
+  }
+  function_ref<void(const std::string&, Parameter&)> on_parameter_;
+  std::string path_;
+};
+
+template <class M>
+concept Module = requires(M& m, Visitor& v) { m.visit(v); };
+
+/// Calls f(name, parameter) for every parameter, in the order of visit().
+template <Module M, class F>
+void for_each_parameter(M& module, F&& f) {
+  Visitor v{f};
+  module.visit(v);
+}
+
+/// Number of scalar weights.
+template <Module M>
+std::int64_t count_parameters(M& module) {
+  std::int64_t n = 0;
+  for_each_parameter(module, [&](const std::string&, Parameter& p) { n += p.shape().numel(); });
+  return n;
+}
+
+/// Forgets all values, so that their memory can be used again.
+template <Module M>
+void release(M& module) {
+  for_each_parameter(module, [](const std::string&, Parameter& p) { p.release(); });
+}
+
+}  // namespace kinema::inline KINEMA_ABI::nn

@@ -1,0 +1,18 @@
+// kinema/runtime/observer.hpp - begin and end of every op, for profilers, traces and benchmarks.
+#pragma once
+
+#include <kinema/core/device.hpp>
+
+#include <string_view>
+
+namespace kinema::inline KINEMA_ABI {
+
+/// Receives every launch of the context that it is attached to, on the launching thread.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  virtual void begin(std::string_view op, Device device) = 0;
+  virtual void end(std::string_view op, Device device) = 0;
+};
+
+}  // namespace kinema::inline KINEMA_ABI
