@@ -14,23 +14,24 @@
 
 namespace kinema::inline KINEMA_ABI {
 
-/// Threads that a new context uses: OMP_NUM_THREADS or the number of processors.
-inline int default_threads() {
 #if KINEMA_WITH_OPENMP
-  return omp_get_max_threads();
+#define KINEMA_DEFAULT_THREADS omp_get_max_threads()
+#define KINEMA_THREAD_INDEX omp_get_thread_num()
 #else
-  return 1;
+#define KINEMA_DEFAULT_THREADS 1
+#define KINEMA_THREAD_INDEX 0
 #endif
-}
 
-/// Index of the calling thread inside parallel_for, 0 … threads-1.
-inline int thread_index() {
-#if KINEMA_WITH_OPENMP
-  return omp_get_thread_num();
+/// default_threads: threads that a new context uses, OMP_NUM_THREADS or the number of processors.
+/// thread_index: of the calling thread inside parallel_for, 0 … threads-1.
+#if KINEMA_KERNELS_APART
+// kernel/cpu/runtime.hpp: the kernel units may have OpenMP where the program's own files have not.
+int default_threads();
+int thread_index();
 #else
-  return 0;
+inline int default_threads() { return KINEMA_DEFAULT_THREADS; }
+inline int thread_index() { return KINEMA_THREAD_INDEX; }
 #endif
-}
 
 /// Calls item(i) for i in [0, n) on up to `threads` threads, handing out items one by one. `item` must not throw.
 template <class F>
