@@ -31,18 +31,26 @@ struct Gelu {
     return V(0.5f) * x * (V(1) + erf(x * V(0.7071067811865476)));
   }
 };
+/// x * sigmoid(1.702 x)
+struct GeluSigmoid {
+  template <class V> KINEMA_HD V operator()(V x) const {
+    using math::exp;
+    return x / (V(1) + exp(V(-1.702) * x));
+  }
+};
 struct Identity {
   template <class V> KINEMA_HD V operator()(V x) const { return x; }
 };
 
 /// The activations that configurations may name.
-enum class Activation : unsigned char { none, silu, gelu_tanh, gelu };
+enum class Activation : unsigned char { none, silu, gelu_tanh, gelu, gelu_sigmoid };
 
 constexpr std::string_view name_of(Activation a) {
   switch (a) {
     case Activation::silu: return "silu";
     case Activation::gelu_tanh: return "gelu_tanh";
     case Activation::gelu: return "gelu";
+    case Activation::gelu_sigmoid: return "gelu_sigmoid";
     default: return "none";
   }
 }
@@ -54,6 +62,7 @@ KINEMA_HD decltype(auto) dispatch_activation(Activation a, F&& f) {
     case Activation::silu: return f(Silu{});
     case Activation::gelu_tanh: return f(GeluTanh{});
     case Activation::gelu: return f(Gelu{});
+    case Activation::gelu_sigmoid: return f(GeluSigmoid{});
     default: return f(Identity{});
   }
 }

@@ -1,0 +1,74 @@
+// examples/kinema/arguments.hpp - strict reading of option values: whole, in range, or refused with flag and value.
+#pragma once
+
+#include "failure.hpp"
+
+#include <kinema/core/error.hpp>
+
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <initializer_list>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace program {
+
+template <class... A>
+[[noreturn]] void usage_error(const A&... message) { throw Failure(ExitCode::usage, kinema::cat(message...)); }
+
+/// "--steps: must be …, got \"x\"".
+template <class... A>
+[[noreturn]] void bad_value(std::string_view flag, std::string_view value, const A&... allowed) {
+  usage_error(flag, ": must be ", allowed..., ", got \"", kinema::printable(value), "\"");
+}
+
+/// A decimal integer without sign, spaces, fraction or anything behind it.
+inline std::int64_t integer(std::string_view flag, std::string_view text, std::int64_t low, std::int64_t high) {
+  std::int64_t v = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v);
+  if (text.empty() || error != std::errc() || end != text.data() + text.size() || v < low || v > high)
+    bad_value(flag, text, "an integer from ", low, " to ", high);
+  return v;
+}
+
+/// A finite decimal number, also in scientific notation.
+inline double number(std::string_view flag, std::string_view text, double low, double high, bool low_excluded = false) {
+  double v = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v);
+  const bool read = !text.empty() && error == std::errc() && end == text.data() + text.size() && std::isfinite(v);
+  if (!read || v < low || v > high || (low_excluded && v == low))
+    bad_value(flag, text, "a number ", low_excluded ? "above " : "from ", low, " to ", high);
+  return v;
+}
+
+/// One of a list of words; the error lists them.
+template <class T>
+T choice(std::string_view flag, std::string_view text, std::initializer_list<std::pair<std::string_view, T>> words) {
+  std::string allowed;
+  for (const auto& [word, value] : words) {
+    if (word == text) return value;
+    allowed += kinema::cat(allowed.empty() ? "" : ", ", word);
+  }
+  bad_value(flag, text, "one of ", allowed);
+}
+
+/// Throws for text that is not UTF-8, naming the byte.
+inline void require_utf8(std::string_view flag, std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  std::size_t i = 0;
+  while (i < text.size()) {
+    const unsigned char c = byte(i);
+    const std::size_t n = c < 0x80 ? 1 : c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
+    bool valid = n != 0 && i + n <= text.size();
+    for (std::size_t k = 1; valid && k < n; ++k) valid = (byte(i + k) & 0xC0) == 0x80;
+    if (valid && n == 3) valid = !(c == 0xE0 && byte(i + 1) < 0xA0) && !(c == 0xED && byte(i + 1) >= 0xA0);
+    if (valid && n == 4) valid = !(c == 0xF0 && byte(i + 1) < 0x90) && !(c == 0xF4 && byte(i + 1) >= 0x90);
+    if (!valid) usage_error(flag, ": must be UTF-8, byte ", i, " is not, got \"", kinema::printable(text), "\"");
+    i += n;
+  }
+}
+
+}  // namespace program

@@ -1,0 +1,130 @@
+// examples/kinema/command_line.cpp - from argv to a command, and the options that several commands share.
+#include "command_line.hpp"
+
+#include "program.hpp"
+
+#include <kinema/runtime/devices.hpp>
+
+#include <csignal>
+#include <cstdio>
+#include <set>
+#include <string_view>
+#include <unistd.h>
+#include <vector>
+
+namespace program {
+
+int Common::thread_count() const {
+  return threads ? static_cast<int>(integer("--threads", *threads, 1, 1024)) : kinema::default_threads();
+}
+
+kinema::Device Common::compute_device() const {
+  const std::string word = device.value_or("cpu");
+  kinema::Device d = kinema::Device::cpu();
+  if (word.rfind("cuda", 0) == 0) {
+    d = kinema::Device::cuda(0);
+    if (word.size() > 4) {
+      if (word[4] != ':') bad_value("--device", word, "cpu, cuda or cuda:N");
+      d.index = static_cast<int>(integer("--device cuda:N", std::string_view(word).substr(5), 0, 1023));
+    }
+  } else if (word != "cpu") {
+    bad_value("--device", word, "one of cpu, cuda, cuda:N");
+  }
+  kinema::require_device(d);
+  if (!d.is_cpu())
+    throw Failure(ExitCode::device, kinema::cat("--device ", word, ": this version runs whole pipelines on the CPU only; of the CUDA backend the element-wise, norm and matrix kernels exist"));
+  return d;
+}
+
+std::optional<kinema::DType> Common::compute_dtype() const {
+  using kinema::DType;
+  return choice<std::optional<DType>>("--dtype", dtype.value_or("auto"),
+                                      {{"auto", std::nullopt}, {"f32", DType::f32}, {"bf16", DType::bf16}, {"f16", DType::f16},
+                                       {"float32", DType::f32}, {"bfloat16", DType::bf16}, {"float16", DType::f16}});
+}
+
+void TilingOptions::add_to(CLI::App* command) {
+  option(command, "--vae-tiling,--enable-tiling,--enable_tiling", tiling,
+         "auto, on or off: run the VAE in overlapping tiles (alone: on; default: auto, only if memory is short)")
+      ->expected(0, 1)
+      ->default_str(std::string(1, value_mark) + "on");
+  option(command, "--vae-tile-size", tile_size, "tile in pixels, N or HxW (default: half the VAE's sample size)");
+}
+
+namespace {
+
+/// Joins "--prompt", "X" to "--prompt=X" and marks values, so that a text is never taken for an option.
+std::vector<std::string> marked(int argc, char** argv) {
+  static const std::set<std::string_view> texts = {"--prompt", "-p", "--negative-prompt", "--negative_prompt", "-n"};
+  std::vector<std::string> out;
+  for (int i = 1; i < argc; ++i) {
+    std::string word = argv[i];
+    const std::size_t equals = word.find('=');
+    if (texts.count(word) != 0 && i + 1 < argc) {
+      out.push_back(word.size() == 2 ? (word == "-p" ? "--prompt" : "--negative-prompt") : word);
+      out.back() += std::string("=") + value_mark + argv[++i];
+    } else if (word.rfind("--", 0) == 0 && equals != std::string::npos) {
+      out.push_back(word.substr(0, equals + 1) + value_mark + word.substr(equals + 1));
+    } else if (i > 1 && (word.empty() || word.front() != '-')) {
+      out.push_back(value_mark + word);
+    } else {
+      out.push_back(std::move(word));
+    }
+  }
+  return out;
+}
+
+/// CLI11 quotes arguments; our marks are not theirs.
+std::string unmarked(std::string text) {
+  std::erase(text, value_mark);
+  return text;
+}
+
+/// A result that cannot be delivered is a failed run, not a silent one.
+void flush_results() {
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) throw Failure(ExitCode::failure, "stdout: could not be written (closed or full)");
+}
+
+}  // namespace
+
+int run_program(int argc, char** argv) {
+  return guarded(
+      [](int count, char** values) {
+        std::signal(SIGPIPE, SIG_IGN);
+        std::signal(SIGXFSZ, SIG_IGN);
+        CommandLine line;
+        line.app.require_subcommand(0, 1);
+        line.app.fallthrough(false);
+        bool version = false, devices = false;
+        line.app.add_flag("--version", version, "version and how this program was built");
+        line.app.add_flag("--list-devices", devices, "devices that this program can use");
+        add_generate(line);
+        add_encode_text(line);
+        add_tokenize(line);
+        add_encode(line);
+        add_decode(line);
+        add_inspect(line);
+        add_init(line);
+        std::vector<std::string> words = marked(count, values);
+        std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
+        try {
+          line.app.parse(words);
+        } catch (const CLI::CallForHelp&) {
+          const auto chosen = line.app.get_subcommands();
+          std::fputs((chosen.empty() ? line.app.help() : chosen.front()->help()).c_str(), stdout);
+          flush_results();
+          return 0;
+        } catch (const CLI::ParseError& e) {
+          throw Failure(ExitCode::usage, unmarked(e.what()) + " (see kinema --help)");
+        }
+        if (version) std::fputs(version_text().c_str(), stdout);
+        else if (devices) std::fputs(devices_text().c_str(), stdout);
+        else if (line.run) line.run();
+        else throw Failure(ExitCode::usage, "a command is required: generate, encode-text, tokenize, encode, decode, inspect or init (see kinema --help)");
+        flush_results();
+        return 0;
+      },
+      argc, argv);
+}
+
+}  // namespace program

@@ -1,0 +1,16 @@
+// examples/kinema/program.hpp - the program behind main(): everything that needs the instruction set it was built for.
+#pragma once
+
+#include <string>
+
+namespace program {
+
+/// Parses, runs and reports; returns the exit code.
+int run_program(int argc, char** argv);
+
+/// What --version prints.
+std::string version_text();
+/// What --list-devices prints.
+std::string devices_text();
+
+}  // namespace program

@@ -1,0 +1,35 @@
+// kinema/diffusion/sampler.hpp - what a sampler is, and the choice between them at run time.
+#pragma once
+
+#include <kinema/diffusion/ddim.hpp>
+#include <kinema/diffusion/dpm.hpp>
+
+#include <concepts>
+#include <string_view>
+#include <variant>
+
+namespace kinema::inline KINEMA_ABI::diffusion {
+
+/// One update rule bound to one run. Research code instantiates algorithms on its own type.
+template <class S>
+concept Sampler = requires(S s, const Tensor<>& prediction, const Tensor<>& x, std::int64_t t, NormalSource& random) {
+  { s.step(prediction, x, t, random) } -> std::convertible_to<Tensor<>>;
+};
+static_assert(Sampler<Ddim> && Sampler<Dpm>);
+
+enum class SamplerKind : unsigned char { ddim, dpm };
+
+constexpr std::string_view name_of(SamplerKind k) { return k == SamplerKind::ddim ? "ddim" : "dpm"; }
+
+using AnySampler = std::variant<Ddim, Dpm>;
+
+inline AnySampler make_sampler(SamplerKind kind, const Schedule& schedule, std::int64_t steps) {
+  if (kind == SamplerKind::ddim) return Ddim(schedule, steps);
+  return Dpm(schedule, steps);
+}
+
+inline Tensor<> step(AnySampler& sampler, const Tensor<>& prediction, const Tensor<>& x, std::int64_t t, NormalSource& random) {
+  return std::visit([&](auto& s) { return s.step(prediction, x, t, random); }, sampler);
+}
+
+}  // namespace kinema::inline KINEMA_ABI::diffusion
