@@ -38,6 +38,14 @@ template <class C> batch<C> min(const batch<C>& a, const batch<C>& b) { return x
 
 /// Sum and maximum over lanes, always in the same order: halves are folded onto each other.
 template <class C> C sum(const batch<C>& v) {
+#if defined(__AVX__) && !defined(__AVX512F__)
+  if constexpr (std::is_same_v<C, float>) {  // the loop below without its way through memory: same order, same bits
+    const __m256 x = v;
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+  }
+#endif
   alignas(64) C x[lanes<C>];
   v.store_unaligned(x);
   for (int n = lanes<C> / 2; n > 0; n /= 2)
@@ -50,6 +58,37 @@ template <class C> C maximum(const batch<C>& v) {
   C m = x[0];
   for (int i = 1; i < lanes<C>; ++i) m = std::max(m, x[i]);
   return m;
+}
+
+/// Whether any lane of a is greater than b's.
+template <class C> bool any_above(const batch<C>& a, const batch<C>& b) { return xsimd::any(a > b); }
+/// Lanes below `least` raised to it; NaN stays NaN.
+template <class C> batch<C> at_least(const batch<C>& v, C least) { return xsimd::max(batch<C>(least), v); }
+namespace detail {
+/// The low bits of each lane moved up into the exponent field.
+template <class C> batch<C> to_exponent(const batch<C>& v) {
+  using I = std::conditional_t<sizeof(C) == 4, std::int32_t, std::int64_t>;
+  return __builtin_bit_cast(batch<C>, __builtin_bit_cast(xsimd::batch<I>, v) << (sizeof(C) == 4 ? 23 : 52));
+}
+}  // namespace detail
+/// Lanes 2j and 2j + 1 exchanged.
+template <class C> batch<C> swap_pairs(const batch<C>& v) {
+  constexpr bool f32 = std::is_same_v<C, float>;
+#if defined(__AVX512F__)
+  if constexpr (f32) return _mm512_permute_ps(v, 0xB1);
+  else return _mm512_permute_pd(v, 0x55);
+#elif defined(__AVX__)
+  if constexpr (f32) return _mm256_permute_ps(v, 0xB1);
+  else return _mm256_permute_pd(v, 0x5);
+#elif defined(__SSE2__)
+  if constexpr (f32) return _mm_shuffle_ps(v, v, 0xB1);
+  else return _mm_shuffle_pd(v, v, 1);
+#else
+  alignas(64) C x[lanes<C>], y[lanes<C>];
+  v.store_unaligned(x);
+  for (int i = 0; i < lanes<C>; ++i) y[i] = x[i ^ 1];
+  return batch<C>::load_unaligned(y);
+#endif
 }
 
 #else
@@ -97,7 +136,49 @@ template <class C> C maximum(const batch<C>& v) {
   return m;
 }
 
+template <class C> bool any_above(const batch<C>& a, const batch<C>& b) {
+  bool any = false;
+  for (int i = 0; i < lanes<C>; ++i) any = any || a.lane[i] > b.lane[i];
+  return any;
+}
+template <class C> batch<C> at_least(const batch<C>& v, C least) { return batch<C>::map(v, [=](C x) { return x < least ? least : x; }); }
+namespace detail {
+template <class C> batch<C> to_exponent(const batch<C>& v) {
+  using I = std::conditional_t<sizeof(C) == 4, std::uint32_t, std::uint64_t>;
+  return batch<C>::map(v, [](C x) { return __builtin_bit_cast(C, __builtin_bit_cast(I, x) << (sizeof(C) == 4 ? 23 : 52)); });
+}
+}  // namespace detail
+template <class C> batch<C> swap_pairs(const batch<C>& v) {
+  batch<C> r;
+  for (int i = 0; i < lanes<C>; ++i) r.lane[i] = v.lane[i ^ 1];
+  return r;
+}
+
 #endif
+
+/// 2^x for x at most 127 (1023): relative error 1.1 ulp, exactly 1 at 0, exactly 0 below -127 (-1023), NaN stays NaN.
+/// Adding `magic` leaves the nearest integer, biased as an exponent, in the low bits of the sum.
+template <class C>
+batch<C> exp2(const batch<C>& x) {
+  constexpr bool f32 = std::is_same_v<C, float>;
+  constexpr C magic = f32 ? C(12582912 + 127) : C(6755399441055744.0 + 1023);
+  const batch<C> bounded = at_least<C>(x, f32 ? C(-127) : C(-1023));
+  const batch<C> biased = bounded + fill<C>(magic);
+  const batch<C> f = bounded - (biased - fill<C>(magic));  // in [-1/2, 1/2]
+  batch<C> p;
+  const auto horner = [&](C c) { p = fma<C>(p, f, fill<C>(c)); };
+  if constexpr (f32) {  // minimax with p(0) = 1: 1.6e-8
+    p = fill<C>(1.535336196e-04f);
+    horner(1.339887385e-03f), horner(9.618436918e-03f), horner(5.550332367e-02f), horner(2.402264774e-01f), horner(6.931471825e-01f);
+  } else {  // Taylor: the remainder is 4e-18
+    p = fill<C>(1.3691488853904124e-12);
+    horner(2.5678435993488196e-11), horner(4.44553827187081e-10), horner(7.054911620801121e-09), horner(1.0178086009239696e-07);
+    horner(1.3215486790144305e-06), horner(1.5252733804059838e-05), horner(1.5403530393381606e-04), horner(1.3333558146428441e-03);
+    horner(9.618129107628477e-03), horner(5.5504108664821576e-02), horner(2.402265069591007e-01), horner(6.931471805599453e-01);
+  }
+  horner(C(1));
+  return p * detail::to_exponent<C>(biased);
+}
 
 /// lanes<compute_t<T>> elements, widened to the compute type.
 template <class T>
