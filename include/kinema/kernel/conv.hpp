@@ -1,0 +1,57 @@
+// kinema/kernel/conv.hpp - contracts of the convolutions over blocked activations.
+//
+// A blocked activation is [B, C/b, T, H, W, b]: b channels of one pixel lie together, so that a register holds channels
+// and every tap of a convolution reads along rows. Padding is part of the input buffer: whoever produces the values
+// writes them into the inside of a buffer with a frame of zeros and with room for the frames that a causal convolution
+// looks back at. So no convolution copies its input, and no kernel knows about edges.
+#pragma once
+
+#include <kinema/kernel/launch.hpp>
+
+namespace kinema::inline KINEMA_ABI::kernel {
+
+/// Channels that lie together in a blocked activation of so many channels: what this backend's convolutions like best.
+KINEMA_KERNEL std::int64_t channel_block(CpuContext&, std::int64_t channels);
+
+/// Convolution without padding: y[o, t, i, j] = bias[o] + residual[o, t, i, j]
+///   + sum over c, a, d, e of weight[o, c, a, d, e] x[c, t + a, stride i + d, stride j + e].
+struct Conv {
+  static constexpr std::string_view name = "conv";
+  Ref x;         ///< [B, Ci/bi, T + kt - 1, Hx, Wx, bi] floating, a row of pixels contiguous, other strides free
+  Ref weight;    ///< [Co, Ci, kt, kh, kw] or [Co, Ci, kh, kw], any floating dtype
+  Ref bias;      ///< [Co] any floating dtype, or empty
+  Ref residual;  ///< as y (dtype too), or empty
+  Ref y;         ///< [B, Co/bo, T, H, W, bo] dtype of x, written, last axis contiguous; H = (Hx - kh) / stride + 1
+  int stride;    ///< in space, 1 or more
+};
+KINEMA_KERNEL void run(CpuContext&, const Conv&);
+#if KINEMA_WITH_CUDA
+void run(CudaContext&, const Conv&);
+#endif
+
+/// Nearest upsampling by 2 in space, then a 3x3 convolution per frame with zero padding 1, without the upsampled tensor:
+/// each of the four output phases is a 2x2 convolution of x with sums of the taps that fall on the same pixel.
+struct UpsampleConv {
+  static constexpr std::string_view name = "upsample_conv";
+  Ref x;       ///< [B, Ci/bi, T, H + 2, W + 2, bi] floating: a frame of zeros around H x W, a row of pixels contiguous
+  Ref weight;  ///< [Co, Ci, 3, 3], any floating dtype
+  Ref bias;    ///< [Co] any floating dtype, or empty
+  Ref y;       ///< [B, Co/bo, T, 2H, 2W, bo] dtype of x, written, last axis contiguous
+};
+KINEMA_KERNEL void run(CpuContext&, const UpsampleConv&);
+#if KINEMA_WITH_CUDA
+void run(CudaContext&, const UpsampleConv&);
+#endif
+
+/// Zeros in the outermost rows and columns of every frame; the inside is not touched.
+struct ClearBorder {
+  static constexpr std::string_view name = "clear_border";
+  Ref y;  ///< [B, C/b, T, H, W, b], last axis contiguous
+  std::int64_t top, left, bottom, right;
+};
+KINEMA_KERNEL void run(CpuContext&, const ClearBorder&);
+#if KINEMA_WITH_CUDA
+void run(CudaContext&, const ClearBorder&);
+#endif
+
+}  // namespace kinema::inline KINEMA_ABI::kernel
