@@ -76,14 +76,21 @@ inline std::size_t first_invalid_utf8(std::string_view s) {
   return std::string_view::npos;
 }
 
-/// Refuses what nlohmann's parser would let through. `E` is the error to throw.
+/// Refuses what nlohmann's parser would let through, and nesting beyond `depth_limit` while its place is known.
 template <class E>
-void check_json_bytes(std::string_view text, std::string_view where) {
+void check_json_bytes(std::string_view text, std::string_view where, int depth_limit) {
   if (text.starts_with("\xEF\xBB\xBF")) throw E(cat(where, ": invalid JSON: begins with a byte order mark (BOM), expected `{`"));
   const std::size_t bad = first_invalid_utf8(text);
   if (bad != std::string_view::npos) throw E(cat(where, ": invalid UTF-8 at ", json_place(text, bad)));
+  bool in_string = false;
+  int depth = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const auto c = static_cast<unsigned char>(text[i]);
+    if (c == '"') in_string = !in_string;
+    else if (c == '\\' && in_string && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) >= 0x20) ++i;
+    else if (!in_string && (c == '[' || c == '{') && ++depth > depth_limit)
+      throw E(cat(where, ": nesting limit ", depth_limit, " reached at ", json_place(text, i)));
+    else if (!in_string && (c == ']' || c == '}')) --depth;
     if (c >= 0x20 || c == '\t' || c == '\n' || c == '\r') continue;
     throw E(cat(where, ": invalid JSON: control byte ", printable(text.substr(i, 1)), " at ", json_place(text, i)));
   }
@@ -141,7 +148,7 @@ class JsonEvents {
     return true;
   }
   bool begin(JsonKind kind) {
-    if (++depth_ > limits_.depth) throw E(cat(where_, ": nested deeper than ", limits_.depth, " levels"));
+    if (++depth_ > limits_.depth) throw E(cat(where_, ": nesting limit ", limits_.depth, " reached"));
     handler_.on_begin(kind);
     return true;
   }
@@ -165,8 +172,9 @@ class JsonEvents {
 template <class E, class Handler>
 void parse_json(std::string_view text, std::string_view where, const JsonLimits& limits, Handler& handler) {
   if (text.size() > limits.bytes) throw E(cat(where, ": ", text.size(), " bytes of JSON, at most ", limits.bytes, " are read"));
-  check_json_bytes<E>(text, where);
+  check_json_bytes<E>(text, where, limits.depth);
   JsonEvents<E, Handler> events(text, where, limits, handler);
+  if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) throw E(cat(where, ": invalid JSON: empty, expected `{`"));
   if (!nlohmann::json::sax_parse(text.begin(), text.end(), &events, nlohmann::json::input_format_t::json, true, false))
     throw E(cat(where, ": invalid JSON"));
 }
