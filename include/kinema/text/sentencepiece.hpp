@@ -20,8 +20,9 @@
 namespace kinema::inline KINEMA_ABI::text {
 
 /// Ids as the reference's T5Tokenizer gives them: special tokens written out in the text (<pad>, </s>, <unk>,
-/// <extra_id_k>) are themselves, the text between them is segmented, </s> is appended, the end is cut so that </s> stays
-/// last, and 0 pads. Source: transformers 5 tokenization_t5.py.
+/// <extra_id_k>) are themselves, the text between them is segmented, the end is cut, </s> is appended unless it is last
+/// already, and 0 pads. Source: transformers 4 tokenization_t5.py (transformers 5 appends a second </s> to a text that
+/// ends with one).
 class T5Tokenizer {
  public:
   struct Options {
@@ -73,7 +74,7 @@ class T5Tokenizer {
 
     Tokens out;
     out.ids = std::move(found.ids);
-    out.ids.push_back(SpieceModel::eos);
+    if (out.ids.empty() || out.ids.back() != SpieceModel::eos) out.ids.push_back(SpieceModel::eos);
     out.used = static_cast<std::int64_t>(out.ids.size());
     out.ids.resize(static_cast<std::size_t>(max_length), SpieceModel::pad);
     if (found.full()) {
