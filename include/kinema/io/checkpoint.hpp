@@ -270,7 +270,7 @@ class CheckpointWriter {
     for (std::size_t i = 0; i < parts.size(); ++i) {
       std::string name = cat(base_, ".safetensors");
       if (parts.size() > 1) {
-        char number[48];
+        char number[80];
         std::snprintf(number, sizeof number, "-%05zu-of-%05zu.safetensors", i + 1, parts.size());
         name = base_ + number;
       }
@@ -286,6 +286,8 @@ class CheckpointWriter {
     if (it == place_.end()) throw ArgumentError(cat("checkpoint: tensor `", printable(name), "` was not declared"));
     shards_[it->second]->add(name, t);
   }
+  /// File names of the shards.
+  const std::vector<std::string>& shard_names() const { return names_; }
   /// The shards take their names, then the index.
   void finish() {
     for (const auto& s : shards_) s->seal();

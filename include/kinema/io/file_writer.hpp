@@ -121,6 +121,9 @@ inline void check_destination(const std::filesystem::path& path) {
     folder = up;
   }
   if (!S_ISDIR(s.st_mode)) throw IoError(cat(shown(folder), ": must be a folder to write ", shown(path), ", is a file"));
+  struct statfs where {};
+  if (::statfs(folder.c_str(), &where) == 0 && detail::is_kernel_file_system(where))
+    throw IoError(cat(shown(folder), ": cannot write ", shown(path), " there: a folder of the kernel"));
   if (::access(folder.c_str(), W_OK | X_OK) != 0) throw_system_error(folder, cat("cannot write ", shown(path), " there"));
 }
 

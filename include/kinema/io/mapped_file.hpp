@@ -75,6 +75,9 @@ inline std::string_view kind_of_file(mode_t mode) {
   return "not a regular file";
 }
 
+/// /proc and /sys, whose files claim to be regular.
+inline bool is_kernel_file_system(const struct statfs& s) { return s.f_type == 0x9fa0 || s.f_type == 0x62656572; }
+
 inline void refuse_nul(const std::filesystem::path& path) {
   if (path.empty()) throw IoError("a file name is empty");
   if (path.native().find('\0') != std::string::npos) throw IoError(cat(shown(path), ": a file name must not contain NUL"));
@@ -94,10 +97,9 @@ class RegularFile {
     if (!file_) throw_system_error(path, "cannot open");
     if (::fstat(file_.get(), &opened_) != 0) throw_system_error(path, "cannot read its size");
     refuse_special(opened_);
-    constexpr decltype(std::declval<struct statfs>().f_type) proc = 0x9fa0, sys = 0x62656572;
     struct statfs where {};
-    if (::fstatfs(file_.get(), &where) == 0 && (where.f_type == proc || where.f_type == sys))
-      throw IoError(cat(shown(path_), ": must be a regular file, is a file of the kernel (", where.f_type == proc ? "proc" : "sysfs", ")"));
+    if (::fstatfs(file_.get(), &where) == 0 && detail::is_kernel_file_system(where))
+      throw IoError(cat(shown(path_), ": must be a regular file, is a file of the kernel"));
     if (static_cast<std::uintmax_t>(opened_.st_size) > SIZE_MAX / 2)
       throw IoError(cat(shown(path_), ": ", opened_.st_size, " bytes do not fit into this program's address space"));
   }
