@@ -305,6 +305,7 @@ class CudaContext {
     std::unique_ptr<unsigned char[]> bytes_;
   };
   Scratch scratch(std::size_t bytes) { return Scratch(bytes); }
+  void set(void* to, int byte, std::size_t bytes) { std::memset(to, byte, bytes); }
 };
 
 namespace kernel::cuda::device {
@@ -345,8 +346,22 @@ T shuffle_xor(T v, int mask, const char* file = __builtin_FILE(), int line = __b
 }
 inline void atomic_add(float* to, float v) { *to += v; }
 
-template <class T> T narrow(float v) { return static_cast<T>(v); }
-template <class T> float widen(T v) { return static_cast<float>(v); }
+/// A float whose rounding to a 16-bit type is that of v: inexact results are made odd, so that no tie appears.
+inline float narrow_once(double v) {
+  const float f = static_cast<float>(v);
+  if (static_cast<double>(f) == v || v != v || f - f != 0) return f;
+  auto bits = __builtin_bit_cast(std::uint32_t, f);
+  if ((static_cast<double>(f) > v) == (v > 0)) bits -= 1;  // towards zero
+  return __builtin_bit_cast(float, bits | 1u);
+}
+
+/// One rounding, to nearest even.
+template <class T, class V>
+T narrow(V v) {
+  if constexpr (std::is_same_v<V, double> && sizeof(T) == 2) return T(narrow_once(v));
+  else return static_cast<T>(v);
+}
+template <class T> compute_t<T> widen(T v) { return static_cast<compute_t<T>>(v); }
 
 /// As on a device, but finished on return. Throws BackendError for launches that a device would refuse.
 template <class... P, class... A>

@@ -38,12 +38,28 @@ struct GeluSigmoid {
     return x / (V(1) + exp(V(-1.702) * x));
   }
 };
+struct Relu {
+  template <class V> KINEMA_HD V operator()(V x) const {
+    using math::max;
+    return max(x, V(0));
+  }
+};
+/// x * tanh(log(1 + e^x)), as x n / (n + 2) with n = e^x (e^x + 2); beyond 20 the factor is 1.
+struct Mish {
+  template <class V> KINEMA_HD V operator()(V x) const {
+    using math::exp;
+    using math::min;
+    const V e = exp(min(x, V(20)));
+    const V n = e * (e + V(2));
+    return x * (n / (n + V(2)));
+  }
+};
 struct Identity {
   template <class V> KINEMA_HD V operator()(V x) const { return x; }
 };
 
 /// The activations that configurations may name.
-enum class Activation : unsigned char { none, silu, gelu_tanh, gelu, gelu_sigmoid };
+enum class Activation : unsigned char { none, silu, gelu_tanh, gelu, gelu_sigmoid, relu, mish };
 
 constexpr std::string_view name_of(Activation a) {
   switch (a) {
@@ -51,18 +67,22 @@ constexpr std::string_view name_of(Activation a) {
     case Activation::gelu_tanh: return "gelu_tanh";
     case Activation::gelu: return "gelu";
     case Activation::gelu_sigmoid: return "gelu_sigmoid";
+    case Activation::relu: return "relu";
+    case Activation::mish: return "mish";
     default: return "none";
   }
 }
 
 /// Calls f(functor) for the formula behind `a`.
 template <class F>
-KINEMA_HD decltype(auto) dispatch_activation(Activation a, F&& f) {
+decltype(auto) dispatch_activation(Activation a, F&& f) {
   switch (a) {
     case Activation::silu: return f(Silu{});
     case Activation::gelu_tanh: return f(GeluTanh{});
     case Activation::gelu: return f(Gelu{});
     case Activation::gelu_sigmoid: return f(GeluSigmoid{});
+    case Activation::relu: return f(Relu{});
+    case Activation::mish: return f(Mish{});
     default: return f(Identity{});
   }
 }

@@ -47,8 +47,7 @@ void cuda_copy(void* to, Device to_device, const void* from, Device from_device,
 }
 
 void cuda_set(void* to, Device device, int byte, std::size_t bytes) {
-  if (bytes == 0) return;
-  KINEMA_CUDA(cudaMemsetAsync(to, byte, bytes, cuda_context(device).stream()));
+  if (bytes != 0) cuda_context(device).set(to, byte, bytes);
 }
 
 void cuda_synchronize(Device device) { cuda_context(device).synchronize(); }

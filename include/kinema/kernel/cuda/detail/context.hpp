@@ -88,6 +88,8 @@ class CudaContext {
   void make_current() const { KINEMA_CUDA(cudaSetDevice(device_.index)); }
   void synchronize() const { KINEMA_CUDA(cudaStreamSynchronize(stream_.get())); }
 
+  void set(void* to, int byte, std::size_t bytes) { KINEMA_CUDA(cudaMemsetAsync(to, byte, bytes, stream())); }
+
   /// Later work of this context starts after everything that `other` has been given so far.
   void wait_for(const CudaContext& other) const {
     cudaEvent_t event = nullptr;

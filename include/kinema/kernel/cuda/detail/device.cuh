@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <string_view>
+#include <type_traits>
 
 namespace kinema::inline KINEMA_ABI::kernel::cuda::device {
 
@@ -57,9 +58,14 @@ template <class T> __device__ T shuffle(T v, int lane) { return __shfl_sync(all_
 __device__ inline void atomic_add(float* to, float v) { atomicAdd(to, v); }
 
 /// One rounding, to nearest even; one instruction each.
-template <class T>
-__device__ T narrow(float v) {
-  if constexpr (std::is_same_v<T, bf16>) {
+template <class T, class V>
+__device__ T narrow(V v) {
+  if constexpr (std::is_same_v<V, double>) {
+    if constexpr (std::is_same_v<T, double>) return v;
+    else if constexpr (std::is_same_v<T, bf16>) return __builtin_bit_cast(bf16, __double2bfloat16(v));
+    else if constexpr (std::is_same_v<T, f16>) return __builtin_bit_cast(f16, __double2half(v));
+    else return static_cast<T>(v);
+  } else if constexpr (std::is_same_v<T, bf16>) {
     return __builtin_bit_cast(bf16, __float2bfloat16_rn(v));
   } else if constexpr (std::is_same_v<T, f16>) {
     return __builtin_bit_cast(f16, __float2half_rn(v));
@@ -68,11 +74,11 @@ __device__ T narrow(float v) {
   }
 }
 template <class T>
-__device__ float widen(T v) {
+__device__ compute_t<T> widen(T v) {
   if constexpr (std::is_same_v<T, f16>) {
     return __half2float(__builtin_bit_cast(__half, v));
   } else {
-    return static_cast<float>(v);
+    return static_cast<compute_t<T>>(v);
   }
 }
 
