@@ -57,4 +57,23 @@ void parallel_ranges(std::int64_t n, std::int64_t grain, int threads, const F& r
   });
 }
 
+/// While it lives, libraries that start OpenMP teams of their own (oneDNN, Eigen) get one thread from the calling thread.
+/// Needed where an item runs outside a team: such a library would split its sums by the number of threads.
+class OneThread {
+ public:
+#if KINEMA_WITH_OPENMP
+  OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
+  ~OneThread() { omp_set_num_threads(before_); }
+#else
+  OneThread() = default;
+#endif
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+#if KINEMA_WITH_OPENMP
+ private:
+  int before_;
+#endif
+};
+
 }  // namespace kinema::inline KINEMA_ABI

@@ -1,0 +1,82 @@
+// kinema/op/matmul.hpp - the fully connected product with its epilogue, and stacks of matrix products.
+#pragma once
+
+#include <kinema/kernel/matmul.hpp>
+#include <kinema/op/layout.hpp>
+#if !KINEMA_KERNELS_APART
+#include <kinema/kernel/cpu/matmul.hpp>
+#endif
+
+#include <optional>
+
+namespace kinema::inline KINEMA_ABI::op {
+
+namespace detail {
+/// The axes in front of the last `inner` merged into one, if their strides allow it without a copy.
+inline std::optional<Ref> merge_front(const Ref& x, int inner) {
+  Ref r = x;
+  const int front = x.rank() - inner;
+  std::int64_t size = 1, stride = 0;
+  for (int i = front - 1; i >= 0; --i) {
+    if (x.shape[i] == 1) continue;
+    if (size == 1) stride = x.stride[i];
+    else if (x.stride[i] != size * stride) return std::nullopt;
+    size *= x.shape[i];
+  }
+  r.shape = {size};
+  r.stride = {stride};
+  for (int i = front; i < x.rank(); ++i) r.shape.push_back(x.shape[i]), r.stride.push_back(x.stride[i]);
+  return r;
+}
+inline Tensor<> merged_front(const Tensor<>& x, int inner) {
+  if (const std::optional<Ref> r = merge_front(x.ref(), inner)) return x.window(*r);
+  const Tensor<> y = contiguous(x);
+  return y.window(*merge_front(y.ref(), inner));
+}
+}  // namespace detail
+
+/// activation(x weight^T + bias).
+///   x [..., K] floating; weight [N, K] and bias [N] (or no value) of any floating type; returns [..., N] in the type of x
+/// Products and sums in f32 (f64 for f64 x), one rounding after the activation. Weights of another type, memory-mapped
+/// bf16 say, are widened panel by panel. Rows of x may be strided; anything else that is not contiguous is copied first.
+/// Throws ShapeError, DTypeError or DeviceError.
+inline Tensor<> linear(const Tensor<>& x, const Tensor<>& weight, const Tensor<>& bias = {},
+                       kernel::Activation activation = kernel::Activation::none) {
+  const Expect expect{"linear"};
+  expect("x", x).rank_at_least(1).floating();
+  expect("weight", weight).rank(2).floating().on(x.device()).size(1, x.size(-1));
+  const std::int64_t n = weight.size(0);
+  if (bias) expect("bias", bias).shape({n}).floating().on(x.device());
+  Tensor<> y = empty(x.shape().with(-1, n), x.dtype(), x.device());
+  if (y.numel() == 0) return y;
+  const std::int64_t rows = y.numel() / n;
+  const bool unit = x.size(-1) <= 1 || x.strides()[x.rank() - 1] == 1;
+  const Tensor<> from = detail::merged_front(unit ? x : contiguous(x), 1), w = contiguous(weight), b = bias ? contiguous(bias) : bias;
+  launch(kernel::Linear{.x = from, .weight = w, .bias = b, .y = reshape(y, {rows, n}), .activation = activation}, x.device());
+  return y;
+}
+
+/// a b for matrices or stacks of them; the axes in front broadcast.
+///   a [..., M, K], b [..., K, N] floating, one type, any strides; returns [..., M, N]
+/// Sums in f32 (f64 for f64), rounded once. More than one axis in front is copied unless it merges into one.
+/// Throws ShapeError, DTypeError or DeviceError.
+inline Tensor<> matmul(const Tensor<>& a, const Tensor<>& b) {
+  const Expect expect{"matmul"};
+  expect("a", a).rank_at_least(2).floating();
+  expect("b", b).rank_at_least(2).like(a).size(-2, a.size(-1));
+  const std::int64_t m = a.size(-2), k = a.size(-1), n = b.size(-1);
+  const auto with_matrix = [](Shape s, std::int64_t rows, std::int64_t columns) {
+    s.push_back(rows);
+    s.push_back(columns);
+    return s;
+  };
+  const Shape front = broadcast(a.shape().first(a.rank() - 2), b.shape().first(b.rank() - 2));
+  Tensor<> y = empty(with_matrix(front, m, n), a.dtype(), a.device());
+  if (y.numel() == 0) return y;
+  const Tensor<> left = detail::merged_front(expand(a, with_matrix(front, m, k)), 2);
+  const Tensor<> right = detail::merged_front(expand(b, with_matrix(front, k, n)), 2);
+  launch(kernel::MatMul{.a = left, .b = right, .y = reshape(y, {front.numel(), m, n})}, a.device());
+  return y;
+}
+
+}  // namespace kinema::inline KINEMA_ABI::op
