@@ -65,7 +65,8 @@ class OneThread {
   OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
   ~OneThread() { omp_set_num_threads(before_); }
 #else
-  OneThread() = default;
+  OneThread() {}
+  ~OneThread() {}
 #endif
   OneThread(const OneThread&) = delete;
   OneThread& operator=(const OneThread&) = delete;

@@ -1,6 +1,6 @@
 // kinema/kernel/cpu/detail/activation.hpp - the activations over SIMD batches, through one exponential that cannot overflow.
 //
-// SiLU and tanh-GELU are both x sigmoid(u). With e = exp(-|u|) in (0, 1], the sigmoid is 1/(1+e) for positive and e/(1+e)
+// SiLU, tanh-GELU and sigmoid-GELU are all x sigmoid(u). With e = exp(-|u|) in (0, 1], the sigmoid is 1/(1+e) for positive and e/(1+e)
 // for negative u, so  x sigmoid(u) = (max(x, 0) + min(x, 0) e) / (1 + e)  if u has the sign of x. No branch, no overflow,
 // and a relative error of a few ulp on both sides, where 1 + tanh(u) cancels for negative u.
 #pragma once
@@ -31,6 +31,15 @@ simd::batch<C> activate(GeluTanh, const simd::batch<C>& x) {
 template <class C>
 simd::batch<C> activate(GeluSigmoid, const simd::batch<C>& x) {
   return times_sigmoid2<C>(x, x * simd::fill<C>(C(1.702 * 1.4426950408889634)));
+}
+template <class C>
+simd::batch<C> activate(Relu, const simd::batch<C>& x) { return simd::at_least<C>(x, C(0)); }
+/// n/(n + 2) with n = e^x (e^x + 2); from 20 on that is 1, and the square cannot overflow.
+template <class C>
+simd::batch<C> activate(Mish, const simd::batch<C>& x) {
+  const simd::batch<C> two = simd::fill<C>(C(2)), bounded = -simd::at_least<C>(-x, C(-20));
+  const simd::batch<C> e = simd::exp2<C>(bounded * simd::fill<C>(C(1.4426950408889634))), n = e * (e + two);
+  return x * (n / (n + two));
 }
 template <class C>
 simd::batch<C> activate(Gelu, const simd::batch<C>& x) {
