@@ -78,6 +78,22 @@ inline std::string_view kind_of_file(mode_t mode) {
 /// /proc and /sys, whose files claim to be regular.
 inline bool is_kernel_file_system(const struct statfs& s) { return s.f_type == 0x9fa0 || s.f_type == 0x62656572; }
 
+/// What a file is by its first bytes, if it is a format that is often found in the place of another; empty if unknown.
+inline std::string_view other_format(std::string_view head) {
+  const auto begins = [&](std::string_view s) { return head.starts_with(s); };
+  if (head.size() >= 2 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) return "a pickle file (never loaded: it can run code); convert it to safetensors";
+  if (begins("PK\3\4")) return "a zip archive, such as a PyTorch pickle checkpoint (never loaded: it can run code); convert it to safetensors";
+  if (begins("\x1f\x8b")) return "gzip data; unpack it first";
+  if (begins("version https://git-lfs")) return "a Git LFS pointer file, not the data; fetch the real file (git lfs pull)";
+  if (begins("\x93NUMPY")) return "a numpy file";
+  if (begins("GGUF")) return "a GGUF file";
+  if (begins("\x89HDF")) return "an HDF5 file";
+  const std::size_t text = head.find_first_not_of(" \t\r\n");
+  if (text != std::string_view::npos && head[text] == '<') return "an HTML or XML page, perhaps an error page saved instead of the file";
+  if (text != std::string_view::npos && head[text] == '{') return "plain JSON text";
+  return {};
+}
+
 inline void refuse_nul(const std::filesystem::path& path) {
   if (path.empty()) throw IoError("a file name is empty");
   if (path.native().find('\0') != std::string::npos) throw IoError(cat(shown(path), ": a file name must not contain NUL"));

@@ -6,6 +6,7 @@
 // duplicate keys, array entries and ranks above eight are refused.
 #pragma once
 
+#include <kinema/io/elements.hpp>
 #include <kinema/io/json.hpp>
 #include <kinema/tensor/create.hpp>
 #include <kinema/tensor/source.hpp>
@@ -62,22 +63,6 @@ struct SafetensorsHeader {
 };
 
 namespace detail {
-
-/// What a file is that is not safetensors, by its first bytes; empty if unknown.
-inline std::string_view other_format(std::string_view head) {
-  const auto begins = [&](std::string_view s) { return head.starts_with(s); };
-  if (head.size() >= 2 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) return "a pickle file (never loaded: it can run code); convert it to safetensors";
-  if (begins("PK\3\4")) return "a zip archive, such as a PyTorch pickle checkpoint (never loaded: it can run code); convert it to safetensors";
-  if (begins("\x1f\x8b")) return "gzip data; unpack it first";
-  if (begins("version https://git-lfs")) return "a Git LFS pointer file, not the data; fetch the real file (git lfs pull)";
-  if (begins("\x93NUMPY")) return "a numpy file";
-  if (begins("GGUF")) return "a GGUF file";
-  if (begins("\x89HDF")) return "an HDF5 file";
-  const std::size_t text = head.find_first_not_of(" \t\r\n");
-  if (text != std::string_view::npos && head[text] == '<') return "an HTML or XML page, perhaps an error page saved instead of the file";
-  if (text != std::string_view::npos && head[text] == '{') return "plain JSON text";
-  return {};
-}
 
 /// Reads the header's events into entries. One state per open bracket, so unknown fields of any depth are skipped.
 class SafetensorsEvents {
@@ -387,54 +372,6 @@ struct TensorDeclaration {
 };
 
 using Metadata = std::map<std::string, std::string>;
-
-namespace detail {
-
-/// Calls f(bytes, count) for the elements of a host tensor in row-major order, in runs as long as the strides allow.
-template <class F>
-void for_each_run(const Tensor<>& t, const F& f) {
-  if (!t.device().is_cpu()) throw DeviceError(cat("io: only tensors of the host can be written, got one on ", t.device()));
-  const Ref& r = t.ref();
-  const std::size_t width = size_of(r.dtype);
-  const std::int64_t total = t.numel();
-  if (total == 0) return;
-  int outer = r.rank();  // axes [outer, rank) are one contiguous run
-  std::int64_t run = 1;
-  while (outer > 0 && (r.shape[outer - 1] == 1 || r.stride[outer - 1] == run)) run *= r.shape[--outer];
-  std::int64_t index[max_rank] = {};
-  const auto* base = static_cast<const unsigned char*>(r.data);
-  for (;;) {
-    std::int64_t offset = 0;
-    for (int i = 0; i < outer; ++i) offset += index[i] * r.stride[i];
-    f(base + offset * static_cast<std::int64_t>(width), static_cast<std::size_t>(run) * width);
-    int axis = outer - 1;
-    while (axis >= 0 && ++index[axis] == r.shape[axis]) index[axis--] = 0;
-    if (axis < 0) return;
-  }
-}
-
-/// The elements of a host tensor in row-major order, through a buffer so that short runs do not cost a system call each.
-inline void write_elements(FileWriter& file, std::uint64_t offset, const Tensor<>& t) {
-  constexpr std::size_t buffer_bytes = std::size_t{1} << 20;
-  std::vector<unsigned char> buffer;
-  const auto flush = [&] {
-    if (!buffer.empty()) file.write_at(offset, buffer.data(), buffer.size());
-    offset += buffer.size();
-    buffer.clear();
-  };
-  for_each_run(t, [&](const unsigned char* data, std::size_t bytes) {
-    if (buffer.size() + bytes > buffer_bytes) flush();
-    if (bytes >= buffer_bytes) {
-      file.write_at(offset, data, bytes);
-      offset += bytes;
-    } else {
-      buffer.insert(buffer.end(), data, data + bytes);
-    }
-  });
-  flush();
-}
-
-}  // namespace detail
 
 /// Writes a safetensors file tensor by tensor, in any order, holding none of them: for checkpoints larger than memory.
 /// Layout as the reference writes it: sorted by alignment of the dtype (descending), then by name; header padded to 8.
