@@ -36,6 +36,13 @@ inline std::string listed(const std::vector<std::string>& lines, std::size_t at_
   return out;
 }
 
+/// "a, b, … and 3 more", names escaped.
+inline std::string listed_inline(const std::vector<std::string>& names, std::size_t at_most = 20) {
+  std::string out;
+  for (std::size_t i = 0; i < names.size() && i < at_most; ++i) out += cat(i ? ", " : "", printable(names[i]));
+  return names.size() > at_most ? cat(out, ", … and ", names.size() - at_most, " more") : out;
+}
+
 inline std::string source_name(const TensorSource& file, const std::string& name, const LoadOptions& options) {
   if (file.contains(name)) return name;
   for (const auto& [alias, target] : options.aliases)

@@ -45,8 +45,6 @@ struct TransformerConfig {
   std::int64_t learned_rows() const {
     return max_text_seq_length + sample_latent_frames() * (sample_height / patch_size) * (sample_width / patch_size);
   }
-  /// Image-to-video models see noise and image latents side by side.
-  bool takes_image() const { return in_channels == 2 * out_channels; }
 };
 
 /// The feed-forward layer behind a name. Source: diffusers FeedForward.
@@ -68,7 +66,9 @@ inline FeedForwardKind feed_forward_kind(std::string_view name) {
 inline kernel::Activation timestep_activation(std::string_view name) {
   if (name == "silu" || name == "swish") return kernel::Activation::silu;
   if (name == "gelu") return kernel::Activation::gelu;
-  throw ConfigError(cat("timestep_activation_fn: must be silu, swish or gelu, got \"", printable(name), "\""));
+  if (name == "mish") return kernel::Activation::mish;
+  if (name == "relu") return kernel::Activation::relu;
+  throw ConfigError(cat("timestep_activation_fn: must be silu, swish, gelu, mish or relu, got \"", printable(name), "\""));
 }
 
 /// Throws ConfigError, naming the field, its value and what is allowed, before anything is allocated.
@@ -95,8 +95,6 @@ inline void validate(const TransformerConfig& c) {
   if (c.ofs_embed_dim && *c.ofs_embed_dim != c.time_embed_dim)
     throw ConfigError(cat("ofs_embed_dim: must equal time_embed_dim (", c.time_embed_dim, "), got ", *c.ofs_embed_dim));
   if (c.ofs_embed_dim && *c.ofs_embed_dim % 2 != 0) throw ConfigError(cat("ofs_embed_dim: must be even, got ", *c.ofs_embed_dim));
-  if (c.in_channels != c.out_channels && c.in_channels != 2 * c.out_channels)
-    throw ConfigError(cat("in_channels: must be out_channels (", c.out_channels, ") or twice as many (image-to-video), got ", c.in_channels));
   if (c.use_rotary_positional_embeddings && c.attention_head_dim % 16 != 0)
     throw ConfigError(cat("attention_head_dim: must be a multiple of 16 with rotary embeddings, got ", c.attention_head_dim));
   if (!c.use_rotary_positional_embeddings && c.width() % 16 != 0)

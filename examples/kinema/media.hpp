@@ -1,0 +1,46 @@
+// examples/kinema/media.hpp - pictures, videos and latents in and out of the program.
+#pragma once
+
+#include <kinema/io/contact_sheet.hpp>
+#include <kinema/io/frames.hpp>
+#include <kinema/tensor/tensor.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace program {
+
+/// u8 [H, W, 3].
+kinema::Tensor<> read_picture(const std::string& path);
+/// u8 or f32 [F, H, W, 3]; at most `frames` are read.
+kinema::Tensor<> read_clip(const std::string& path, std::optional<std::int64_t> frames);
+
+/// Refuses a destination that cannot work, before any work: exit 2 for the name, 3 for the place.
+void check_video_output(const std::string& path);
+void check_latents_output(const std::string& path);
+
+/// Latents with how they are to be read: layout "pipeline" [B, F, C, h, w] scaled, or "vae" [1, C, f, h, w] unscaled.
+void write_latents(const std::string& path, const kinema::Tensor<>& latents, const std::string& layout, std::int64_t surplus);
+
+/// "path\n" on stdout.
+void print_path(const std::string& path);
+
+/// The output of one video: the file itself and the contact sheet beside it. Both appear only in finish().
+class VideoOutput {
+ public:
+  VideoOutput(const std::string& path, std::int64_t frames, std::int64_t height, std::int64_t width, double fps, bool contact_sheet);
+  ~VideoOutput();
+  /// f32 [n, H, W, 3] in [0, 1].
+  void add(const kinema::Tensor<>& frames);
+  void finish();
+  void print_paths() const;
+
+ private:
+  std::string path_, sheet_path_;
+  std::unique_ptr<kinema::io::FrameSink> sink_;
+  std::unique_ptr<kinema::io::ContactSheet> sheet_;
+};
+
+}  // namespace program

@@ -1,0 +1,41 @@
+// examples/kinema/session.hpp - what every computing command needs: context, pipeline, interruption, memory.
+#pragma once
+
+#include "command_line.hpp"
+#include "progress.hpp"
+
+#include <kinema/model/cogvideox/pipeline.hpp>
+
+namespace program {
+
+/// Holds the CPU context of a command and answers Ctrl-C.
+class Session {
+ public:
+  /// Reads the common options strictly; nothing is opened yet.
+  explicit Session(const Common& common);
+
+  /// Opens and checks --model; prints its remarks as warnings.
+  kinema::cogvideox::Pipeline open_pipeline() const;
+  /// Callbacks that drive `progress` and stop at Ctrl-C.
+  kinema::cogvideox::Events events(Progress& progress) const;
+  /// The tile that --vae-tiling and --vae-tile-size ask for on frames of height×width pixels.
+  std::optional<kinema::cogvideox::VaeTile> tile_for(const TilingOptions& options, const kinema::cogvideox::PipelineConfig& config,
+                                                     std::int64_t height, std::int64_t width, std::int64_t latent_frames) const;
+  /// Exit 4 before any work if a stage cannot fit into the memory that is free.
+  void require_memory(const kinema::cogvideox::Pipeline& pipeline, const kinema::cogvideox::ClipSize& size, bool guided,
+                      const std::optional<kinema::cogvideox::VaeTile>& tile) const;
+
+ private:
+  std::string model_;
+  kinema::CpuContext context_;
+  kinema::CpuScope scope_;
+  std::optional<kinema::DType> dtype_;
+};
+
+/// Exit 2 if the kind of model does not take the inputs that were given.
+void refuse_wrong_inputs(const kinema::cogvideox::PipelineConfig& config, bool image, bool video);
+
+/// A warning that quotes the words behind the length limit, if there are any.
+void warn_about_lost_words(const char* flag, const kinema::text::Tokens& tokens);
+
+}  // namespace program

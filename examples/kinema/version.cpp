@@ -1,0 +1,29 @@
+// examples/kinema/version.cpp - what --version and --list-devices print.
+#include "program.hpp"
+
+#include <kinema/core/config.hpp>
+#include <kinema/core/error.hpp>
+#include <kinema/runtime/devices.hpp>
+
+namespace program {
+
+std::string version_text() {
+  std::string compiler =
+#if defined(__clang__)
+      "clang " __clang_version__;
+#else
+      "g++ " __VERSION__;
+#endif
+  const auto with = [](const char* name, int on) { return kinema::cat(" ", on ? "+" : "-", name); };
+  return kinema::cat("kinema ", KINEMA_VERSION, "\nbuilt with ", compiler, " for ", KINEMA_STRING(KINEMA_ISA), "\nlibraries", with("onednn", KINEMA_WITH_ONEDNN),
+                     with("eigen", KINEMA_WITH_EIGEN), with("xsimd", KINEMA_WITH_XSIMD), with("openmp", KINEMA_WITH_OPENMP), with("cuda", KINEMA_WITH_CUDA),
+                     with("ffmpeg", KINEMA_WITH_FFMPEG), "\n");
+}
+
+std::string devices_text() {
+  std::string out;
+  for (const kinema::DeviceDescription& d : kinema::list_devices()) out += kinema::cat(kinema::to_string(d), "\n");
+  return out;
+}
+
+}  // namespace program
