@@ -34,9 +34,10 @@ void conv(CpuContext& ctx, const View<const C, 6>& x, const PackedConv<C>& w, co
     const std::int64_t first = s * rows, last = std::min(H, first + rows);
     TileTarget<C> to(w, g, y, residual, bias);
     for (std::int64_t slice = 0; slice < slices; ++slice) {
-      TileSource<C> from = w.source(slice, g, x, stride);
+      const TileSource<C> from = w.source(slice, g, x, stride);
+      const C* blocks = x.data + slice * w.slice_blocks() * x.stride[1];
       for (std::int64_t i = first; i < last; ++i)
-        run_row(from, x.data + b * x.stride[0] + t * x.stride[2] + stride * i * x.stride[3], to,
+        run_row(from, blocks + b * x.stride[0] + t * x.stride[2] + stride * i * x.stride[3], to,
                 b * y.stride[0] + t * y.stride[2] + i * y.stride[3],
                 residual ? b * residual.stride[0] + t * residual.stride[2] + i * residual.stride[3] : 0, W, slice == 0);
     }
