@@ -84,6 +84,8 @@ class T5Tokenizer {
     return out;
   }
 
+  /// False if the library cannot represent this model; then our own segmentation does everything.
+  bool has_library() const { return state_->library != nullptr; }
   /// The pieces of one text without special tokens, through the library whatever its length: what tests compare with.
   std::vector<std::int64_t> library_pieces(std::string_view text) const {
     std::vector<std::int64_t> ids;
