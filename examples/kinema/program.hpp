@@ -5,6 +5,9 @@
 
 namespace program {
 
+/// The instruction set of everything but main.cpp: base, sse42, avx2, avx512 or avx512bf16. Constant-initialised.
+extern const char* const built_for;
+
 /// Parses, runs and reports; returns the exit code.
 int run_program(int argc, char** argv);
 

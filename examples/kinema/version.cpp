@@ -7,6 +7,8 @@
 
 namespace program {
 
+const char* const built_for = KINEMA_STRING(KINEMA_ISA);
+
 std::string version_text() {
   std::string compiler =
 #if defined(__clang__)
