@@ -2,7 +2,7 @@
 //
 // Keys and values of a (batch, head) are packed once, keys as column panels and values as row panels, so that both
 // products are register tiles of 6 rows: 12 (AVX2) or 24 (AVX-512) accumulators hide the latency of the FMA units, and
-// every operand is read in sequence. For 96 queries at a time the kernel walks over blocks of keys: scores of 6 queries
+// every operand is read in sequence. For 48 queries at a time the kernel walks over blocks of keys: scores of 6 queries
 // into a small buffer, softmax on it in base 2, its product with the values into the result rows. The running maximum of
 // a row moves only when it would grow by more than 8, a factor of 256: sums stay far from overflow, and the
 // rescaling of what was summed so far, rare, stays out of the way.
@@ -34,8 +34,8 @@ struct AttentionBlock {
   static constexpr int rows = 6;
   static constexpr int panel = batches * width;
   static constexpr int keys = 64;
-  static constexpr int queries = 96;
-  static constexpr int tiles = queries / rows;
+  static constexpr int queries = 48;
+  static constexpr int slice = 64;  // of the head width: rows of a tile of queries are a constant distance apart
   static_assert(keys % panel == 0 && queries % rows == 0);
 };
 
@@ -47,14 +47,21 @@ template <int n, class F>
   }(std::make_integer_sequence<int, n>{});
 }
 
-/// t[i][c] = sum_d a[i * row_step + d * depth_step] * b[d][c]; b holds batches * width values per d.
-template <int batches, int row_step, int depth_step, class C>
-[[gnu::always_inline]] inline void multiply(const C* a, const C* b, std::int64_t depth, simd::batch<C> (&t)[AttentionBlock<C>::rows][batches]) {
-  constexpr int rows = AttentionBlock<C>::rows, width = AttentionBlock<C>::width;
-  unrolled<rows>([&](auto i) __attribute__((always_inline)) {
+template <int batches, class C>
+using AttentionTile = simd::batch<C>[AttentionBlock<C>::rows][batches];
+
+template <int batches, class C>
+[[gnu::always_inline]] inline void clear(AttentionTile<batches, C>& t) {
+  unrolled<AttentionBlock<C>::rows>([&](auto i) __attribute__((always_inline)) {
     unrolled<batches>([&](auto c) __attribute__((always_inline)) { t[i][c] = simd::fill<C>(0); });
   });
-  for (std::int64_t d = 0; d < depth; ++d, a += depth_step, b += batches * width) {
+}
+
+/// t[i][c] += sum_d a[i * row_step + d] * b[d][c]; b holds batches * width values per d.
+template <int batches, int row_step, class C>
+[[gnu::always_inline]] inline void multiply(const C* a, const C* b, std::int64_t depth, AttentionTile<batches, C>& t) {
+  constexpr int rows = AttentionBlock<C>::rows, width = AttentionBlock<C>::width;
+  for (std::int64_t d = 0; d < depth; ++d, ++a, b += batches * width) {
     simd::batch<C> column[batches];
     unrolled<batches>([&](auto c) __attribute__((always_inline)) { column[c] = simd::load_compute<C>(b + c * width); });
     unrolled<rows>([&](auto i) __attribute__((always_inline)) {
@@ -64,12 +71,14 @@ template <int batches, int row_step, int depth_step, class C>
   }
 }
 
-/// Scores of one tile of queries, [d][rows], against one panel of keys, [d][batches * width].
+/// Scores of one tile of queries, [d / slice][rows][slice], against one panel of keys, [d][batches * width].
 template <int batches, class C>
 void score_tile(const C* q, const C* k, std::int64_t d, C* scores) {
   using Block = AttentionBlock<C>;
-  simd::batch<C> t[Block::rows][batches];
-  multiply<batches, 1, Block::rows, C>(q, k, d, t);
+  AttentionTile<batches, C> t;
+  clear<batches, C>(t);
+  for (; d > 0; d -= Block::slice, q += Block::rows * Block::slice, k += Block::slice * batches * Block::width)
+    multiply<batches, Block::slice, C>(q, k, std::min<std::int64_t>(d, Block::slice), t);
   unrolled<Block::rows>([&](auto i) {
     unrolled<batches>([&](auto c) { simd::store_compute<C>(scores + i * Block::keys + c * Block::width, t[i][c]); });
   });
@@ -79,8 +88,9 @@ void score_tile(const C* q, const C* k, std::int64_t d, C* scores) {
 template <int batches, class C>
 void value_tile(const C* weights, const C* v, std::int64_t n, C* result, std::int64_t row) {
   using Block = AttentionBlock<C>;
-  simd::batch<C> t[Block::rows][batches];
-  multiply<batches, Block::keys, 1, C>(weights, v, n, t);
+  AttentionTile<batches, C> t;
+  clear<batches, C>(t);
+  multiply<batches, Block::keys, C>(weights, v, n, t);
   unrolled<Block::rows>([&](auto i) {
     C* to = result + i * row;
     unrolled<batches>([&](auto c) {
@@ -125,13 +135,15 @@ struct AttentionPlan {
   Ref bias;
   C scale;                        ///< with log2(e): the softmax is in base 2
   std::int64_t d, padded_d;       ///< head width, and rounded up to whole batches
+  std::int64_t sliced_d;          ///< and to whole slices, as queries are kept
   std::int64_t packed_keys = 0;   ///< of one head, each segment rounded up to whole batches
   std::vector<AttentionSegment> segments;
   std::vector<QueryBlock> blocks;
 
   explicit AttentionPlan(const Attention& op)
       : q(op.q.view<const T, 4>()), k(op.k.view<const T, 4>()), v(op.v.view<const T, 4>()), y(op.y.view<T, 4>()), bias(op.bias),
-        scale(static_cast<C>(op.scale * 1.4426950408889634)), d(q.size[3]), padded_d(round_up(d, Block::width)) {
+        scale(static_cast<C>(op.scale * 1.4426950408889634)), d(q.size[3]), padded_d(round_up(d, Block::width)),
+        sliced_d(round_up(d, Block::slice)) {
     if (!op.segments_q) {
       add(0, q.size[1], 0, k.size[1]);
       return;
@@ -155,24 +167,40 @@ struct AttentionPlan {
   std::int64_t value_offset() const { return packed_keys * d; }
   /// Per thread: a block of queries, its result rows, sums and maxima, and the scores of a tile.
   std::int64_t workspace_elements() const {
-    return round_up(Block::queries * (d + padded_d + Block::width + 1) + Block::rows * Block::keys, 16);
+    return round_up(Block::queries * (sliced_d + padded_d + Block::width + 1) + Block::rows * Block::keys, 16);
   }
 };
+
+/// The next rows of q, k or v: they are heads * d elements apart, too far for the processor's own prefetcher.
+template <class T>
+void prefetch_row(const T* row, std::int64_t d) {
+  constexpr std::int64_t line = 64 / sizeof(T);
+  for (std::int64_t i = 0; i < d; i += line) __builtin_prefetch(row + i);
+}
+inline constexpr std::int64_t rows_ahead = 8;
 
 /// Keys [first, first + n) of one block into panels [d][batches * width]; columns that pad the last panel are zero.
 template <class T>
 void pack_keys(const AttentionPlan<T>& plan, std::int64_t b, std::int64_t h, std::int64_t first, std::int64_t n, compute_t<T>* to) {
   using C = compute_t<T>;
-  const T* const from = plan.k.data + b * plan.k.stride[0] + first * plan.k.stride[1] + h * plan.k.stride[2];
-  for_each_panel<C>(n, [&](auto batches, std::int64_t j0) {
-    constexpr int columns = batches * AttentionBlock<C>::width;
-    C* panel = to + j0 * plan.d;
-    for (std::int64_t j = 0; j < columns; ++j) {
-      const T* key = from + (j0 + j) * plan.k.stride[1];
-      if (j0 + j < n)
-        for (std::int64_t i = 0; i < plan.d; ++i) panel[i * columns + j] = static_cast<C>(key[i]);
-      else
-        for (std::int64_t i = 0; i < plan.d; ++i) panel[i * columns + j] = 0;
+  constexpr int width = AttentionBlock<C>::width;
+  const std::int64_t step = plan.k.stride[1], d = plan.d;
+  const T* const from = plan.k.data + b * plan.k.stride[0] + first * step + h * plan.k.stride[2];
+  for_each_panel<C>(n, [&](auto batches, std::int64_t first_column) {
+    constexpr int columns = batches * width;
+    for (std::int64_t c = 0; c < columns; c += width) {
+      const T* keys = from + (first_column + c) * step;
+      C* panel = to + first_column * d + c;
+      const std::int64_t present = std::min<std::int64_t>(width, n - first_column - c);
+      for (std::int64_t j = 0; j < width; ++j) prefetch_row(keys + (width + j) * step, d);
+      for (std::int64_t i = 0; i < d; i += width) {
+        const std::int64_t left = std::min<std::int64_t>(width, d - i);
+        simd::batch<C> square[width];
+        for (int j = 0; j < width; ++j)
+          square[j] = j >= present ? simd::fill<C>(0) : left == width ? simd::load<T>(keys + j * step + i) : simd::load_first<T>(keys + j * step + i, left);
+        simd::transpose<C>(square);
+        for (std::int64_t e = 0; e < left; ++e) simd::store_compute<C>(panel + (i + e) * columns, square[e]);
+      }
     }
   });
 }
@@ -182,17 +210,45 @@ template <class T>
 void pack_values(const AttentionPlan<T>& plan, std::int64_t b, std::int64_t h, std::int64_t first, std::int64_t n, compute_t<T>* to) {
   using C = compute_t<T>;
   constexpr int width = AttentionBlock<C>::width;
-  const T* const from = plan.v.data + b * plan.v.stride[0] + first * plan.v.stride[1] + h * plan.v.stride[2];
-  for_each_panel<C>(plan.d, [&](auto batches, std::int64_t i0) {
-    constexpr int columns = batches * width;
-    C* panel = to + i0 * n;
-    for (std::int64_t j = 0; j < n; ++j)
+  const T* from = plan.v.data + b * plan.v.stride[0] + first * plan.v.stride[1] + h * plan.v.stride[2];
+  for (std::int64_t j = 0; j < n; ++j, from += plan.v.stride[1]) {
+    prefetch_row(from + rows_ahead * plan.v.stride[1], plan.d);
+    for_each_panel<C>(plan.d, [&](auto batches, std::int64_t i) {
+      C* row = to + i * n + j * batches * width;
       unrolled<batches>([&](auto c) {
-        const T* x = from + j * plan.v.stride[1] + i0 + c * width;
-        const std::int64_t left = plan.d - i0 - c * width;
-        simd::store_compute<C>(panel + j * columns + c * width, left >= width ? simd::load<T>(x) : simd::load_first<T>(x, left));
+        const std::int64_t at = i + c * width, left = plan.d - at;
+        simd::store_compute<C>(row + c * width, left >= width ? simd::load<T>(from + at) : simd::load_first<T>(from + at, left));
       });
-  });
+    });
+  }
+}
+
+template <class T>
+void scale_row(const T* from, std::int64_t n, const simd::batch<compute_t<T>>& factor, compute_t<T>* to) {
+  using C = compute_t<T>;
+  constexpr int width = simd::lanes<C>;
+  std::int64_t i = 0;
+  for (; i + width <= n; i += width) simd::store_compute<C>(to + i, simd::load<T>(from + i) * factor);
+  if (i < n) simd::store_first<C>(to + i, simd::load_first<T>(from + i, n - i) * factor, n - i);
+}
+
+/// Queries of a block into tiles [d / slice][rows][slice], scaled; rows that pad the last tile are zero.
+template <class T>
+void pack_queries(const AttentionPlan<T>& plan, std::int64_t b, std::int64_t h, const QueryBlock& block, compute_t<T>* to) {
+  using C = compute_t<T>;
+  using Block = AttentionBlock<C>;
+  const auto scale = simd::fill<C>(plan.scale);
+  const T* from = plan.q.data + b * plan.q.stride[0] + block.first * plan.q.stride[1] + h * plan.q.stride[2];
+  const std::int64_t padded = AttentionPlan<T>::round_up(block.rows, Block::rows);
+  for (std::int64_t i = 0; i < padded; ++i, from += plan.q.stride[1]) {
+    C* row = to + i / Block::rows * Block::rows * plan.sliced_d + i % Block::rows * Block::slice;
+    prefetch_row(from + rows_ahead * plan.q.stride[1], plan.d);
+    for (std::int64_t j = 0; j < plan.d; j += Block::slice, row += Block::rows * Block::slice) {
+      const std::int64_t n = std::min<std::int64_t>(Block::slice, plan.d - j);
+      if (i >= block.rows) std::fill_n(row, n, C(0));
+      else scale_row<T>(from + j, n, scale, row);
+    }
+  }
 }
 
 /// Packs the block of keys that starts at `offset` of a segment.
@@ -268,22 +324,15 @@ void attend(const AttentionPlan<T>& plan, std::int64_t pair, const QueryBlock& b
   const AttentionSegment& segment = plan.segments[block.segment];
   const std::int64_t tiles = (block.rows + rows - 1) / rows;
 
-  C* const queries = workspace;                             // [tile][d][rows], scaled; rows that pad the last tile are zero
-  C* const results = queries + Block::queries * d;          // [queries][padded d]
+  C* const queries = workspace;                             // as pack_queries leaves them
+  C* const results = queries + Block::queries * plan.sliced_d;  // [queries][padded d]
   C* const sums = results + Block::queries * row;           // [queries][width], one partial sum per lane
   C* const maxima = sums + Block::queries * width;          // [queries]
   C* const scores = maxima + Block::queries;                // [rows][keys]
   std::fill_n(results, tiles * rows * row, C(0));
   std::fill_n(sums, tiles * rows * width, C(0));
   std::fill_n(maxima, tiles * rows, std::numeric_limits<C>::lowest());
-  for (std::int64_t i = 0; i < tiles * rows; ++i) {
-    C* to = queries + i / rows * rows * d + i % rows;
-    const T* from = plan.q.data + b * plan.q.stride[0] + (block.first + i) * plan.q.stride[1] + h * plan.q.stride[2];
-    if (i < block.rows)
-      for (std::int64_t j = 0; j < d; ++j) to[j * rows] = static_cast<C>(from[j]) * plan.scale;
-    else
-      for (std::int64_t j = 0; j < d; ++j) to[j * rows] = 0;
-  }
+  pack_queries(plan, b, h, block, queries);
 
   for (std::int64_t offset = 0; offset < segment.keys; offset += Block::keys) {
     const std::int64_t n = std::min<std::int64_t>(Block::keys, segment.keys - offset), padded_n = AttentionPlan<T>::round_up(n, width);
@@ -291,7 +340,7 @@ void attend(const AttentionPlan<T>& plan, std::int64_t pair, const QueryBlock& b
     const C* const v = packed + plan.value_offset() + (segment.packed + offset) * row;
     for (std::int64_t t = 0; t < tiles; ++t) {
       C* const result = results + t * rows * row;
-      for_each_panel<C>(n, [&](auto batches, std::int64_t j) { score_tile<batches, C>(queries + t * rows * d, k + j * d, d, scores + j); });
+      for_each_panel<C>(n, [&](auto batches, std::int64_t j) { score_tile<batches, C>(queries + t * rows * plan.sliced_d, k + j * d, d, scores + j); });
       if (plan.bias) add_bias(plan, h, block.first + t * rows, std::min<std::int64_t>(rows, block.rows - t * rows), segment.first_key + offset, n, scores);
       for (std::int64_t j = n; j < padded_n; ++j)
         for (int i = 0; i < rows; ++i) scores[i * Block::keys + j] = -std::numeric_limits<C>::infinity();

@@ -156,6 +156,37 @@ template <class C> batch<C> swap_pairs(const batch<C>& v) {
 
 #endif
 
+/// v[i] becomes column i of the square of batches.
+template <class C>
+void transpose(batch<C> (&v)[lanes<C>]) {
+#if KINEMA_WITH_XSIMD && defined(__AVX__) && !defined(__AVX512F__)
+  if constexpr (std::is_same_v<C, float>) {
+    __m256 pairs[8], fours[8];
+    for (int i = 0; i < 8; i += 2) {
+      pairs[i] = _mm256_unpacklo_ps(v[i], v[i + 1]);
+      pairs[i + 1] = _mm256_unpackhi_ps(v[i], v[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+      fours[i] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0x44);
+      fours[i + 1] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0xEE);
+      fours[i + 2] = _mm256_shuffle_ps(pairs[i + 1], pairs[i + 3], 0x44);
+      fours[i + 3] = _mm256_shuffle_ps(pairs[i + 1], pairs[i + 3], 0xEE);
+    }
+    for (int i = 0; i < 4; ++i) {
+      v[i] = _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x20);
+      v[i + 4] = _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x31);
+    }
+    return;
+  }
+#endif
+  constexpr int w = lanes<C>;
+  alignas(64) C from[w * w], to[w * w];
+  for (int i = 0; i < w; ++i) store_compute<C>(from + i * w, v[i]);
+  for (int i = 0; i < w; ++i)
+    for (int j = 0; j < w; ++j) to[j * w + i] = from[i * w + j];
+  for (int i = 0; i < w; ++i) v[i] = load_compute<C>(to + i * w);
+}
+
 /// 2^x for x at most 127 (1023): relative error 1.1 ulp, exactly 1 at 0, exactly 0 below -127 (-1023), NaN stays NaN.
 /// Adding `magic` leaves the nearest integer, biased as an exponent, in the low bits of the sum.
 template <class C>
@@ -180,6 +211,49 @@ batch<C> exp2(const batch<C>& x) {
   return p * detail::to_exponent<C>(biased);
 }
 
+#if KINEMA_WITH_XSIMD && defined(__AVX512F__)
+namespace detail {
+inline batch<float> widen(const bf16* p) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
+}
+inline batch<float> widen(const f16* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+inline void narrow(bf16* p, const batch<float>& v) {
+  const __m512i u = _mm512_castps_si512(v);
+  const __m512i even = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(u, _mm512_add_epi32(even, _mm512_set1_epi32(0x7fff))), 16);
+  const __m512i quiet = _mm512_or_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(0x40));
+  const __m512i bits = _mm512_mask_blend_epi32(_mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), rounded, quiet);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(bits));
+}
+inline void narrow(f16* p, const batch<float>& v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+}  // namespace detail
+#define KINEMA_SIMD_HALVES 1
+#elif KINEMA_WITH_XSIMD && defined(__AVX2__) && defined(__F16C__)
+namespace detail {
+inline batch<float> widen(const bf16* p) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16));
+}
+inline batch<float> widen(const f16* p) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+inline void narrow(bf16* p, const batch<float>& v) {
+  const __m256i u = _mm256_castps_si256(v);
+  const __m256i even = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+  const __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(u, _mm256_add_epi32(even, _mm256_set1_epi32(0x7fff))), 16);
+  const __m256i quiet = _mm256_or_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(0x40));
+  const __m256i bits = _mm256_blendv_epi8(rounded, quiet, _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q)));
+  const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(bits, bits), 0x8);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(packed));
+}
+inline void narrow(f16* p, const batch<float>& v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+}  // namespace detail
+#define KINEMA_SIMD_HALVES 1
+#else
+#define KINEMA_SIMD_HALVES 0
+#endif
+
 /// lanes<compute_t<T>> elements, widened to the compute type.
 template <class T>
 batch<compute_t<T>> load(const T* p) {
@@ -187,40 +261,33 @@ batch<compute_t<T>> load(const T* p) {
   if constexpr (std::is_same_v<T, C>) {
     return load_compute<C>(p);
   } else {
-    alignas(64) float x[lanes<float>];
-#if defined(__AVX512F__)
-    const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-    if constexpr (std::is_same_v<T, bf16>) _mm512_store_si512(x, _mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
-    else _mm512_store_ps(x, _mm512_cvtph_ps(bits));
-#elif defined(__AVX2__) && defined(__F16C__)
-    const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-    if constexpr (std::is_same_v<T, bf16>) _mm256_store_si256(reinterpret_cast<__m256i*>(x), _mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
-    else _mm256_store_ps(x, _mm256_cvtph_ps(bits));
+#if KINEMA_SIMD_HALVES
+    return detail::widen(p);
 #else
+    alignas(64) float x[lanes<float>];
     for (int i = 0; i < lanes<float>; ++i) x[i] = p[i];
-#endif
     return load_compute<float>(x);
+#endif
   }
 }
 
-/// Rounds once, to nearest even.
+/// Rounds once, to nearest even; NaN stays NaN.
 template <class T>
 void store(T* p, const batch<compute_t<T>>& v) {
   using C = compute_t<T>;
   if constexpr (std::is_same_v<T, C>) {
     store_compute<C>(p, v);
   } else {
+#if KINEMA_SIMD_HALVES
+    detail::narrow(p, v);
+#else
     alignas(64) float x[lanes<float>];
     store_compute<float>(x, v);
-#if defined(__AVX2__) && defined(__F16C__) && !defined(__AVX512F__)
-    if constexpr (std::is_same_v<T, f16>) {
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(_mm256_load_ps(x), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-      return;
-    }
-#endif
     for (int i = 0; i < lanes<float>; ++i) p[i] = T(x[i]);
+#endif
   }
 }
+#undef KINEMA_SIMD_HALVES
 
 /// The first n (< lanes) elements; the rest of the batch is `padding`.
 template <class T>
