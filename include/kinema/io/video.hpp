@@ -266,6 +266,7 @@ class VideoReader {
       const int got = av_read_frame(format_.get(), packet_.get());
       if (got == AVERROR_EOF) {
         if (input_->failure) std::rethrow_exception(input_->failure);
+        refuse_missing_packets();
         check(avcodec_send_packet(codec_.get(), nullptr), cat("frame ", count_, " cannot be decoded"));
         return;
       }
@@ -275,8 +276,16 @@ class VideoReader {
       av_packet_unref(packet_.get());
       if (ours && damaged) throw IoError(cat(shown(path_), ": is damaged or truncated after frame ", count_));
       if (sent < 0) fail(sent, cat("frame ", count_, " cannot be decoded"));
-      if (ours) return;
+      if (!ours) continue;
+      ++packets_;
+      return;
     }
+  }
+  /// An mp4 that was cut between two frames just ends, but its index knows better.
+  void refuse_missing_packets() const {
+    const std::int64_t listed = avformat_index_get_entries_count(stream_);
+    if (packets_ < listed && std::string_view(format_->iformat->name).find("mov") != std::string_view::npos)
+      throw IoError(cat(shown(path_), ": is truncated: it ends after ", packets_, " of ", listed, " frames"));
   }
 
   Tensor<> take() {
@@ -314,7 +323,7 @@ class VideoReader {
   detail::Av<AVFrame> frame_;
   detail::Av<SwsContext> scale_;
   unsigned orientation_ = 1;
-  std::int64_t count_ = 0;
+  std::int64_t count_ = 0, packets_ = 0;
   int first_width_ = 0, first_height_ = 0;
 };
 
