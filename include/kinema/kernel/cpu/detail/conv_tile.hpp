@@ -184,7 +184,8 @@ struct TileTarget {
       y[v] = to.data + c / block * to.stride[1] + c % block;
       if (add) residual[v] = add.data + c / block * add.stride[1] + c % block;
     }
-    tail = std::max<std::int64_t>(0, w.channels - (g * tile_vectors + vectors - 1) * lanes) % lanes;
+    const std::int64_t left = w.channels - (g * tile_vectors + vectors - 1) * lanes;
+    tail = left < lanes ? left : 0;
   }
 };
 
