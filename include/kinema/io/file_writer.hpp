@@ -221,6 +221,12 @@ class FileWriter {
 /// replaced nothing are removed again.
 class FileGroup {
  public:
+  FileGroup() = default;
+  FileGroup(const FileGroup&) = delete;
+  FileGroup& operator=(const FileGroup&) = delete;
+  ~FileGroup() {
+    while (!files_.empty()) files_.pop_back();  // the first made the folders, so it goes last
+  }
   /// A new file of the group; written by the caller, then sealed.
   FileWriter& add(const std::filesystem::path& destination) {
     if (!files_.empty()) files_.back().seal();
