@@ -48,7 +48,7 @@ void norm_rope_heads(const T* x, std::int64_t x_step, T* y, std::int64_t y_step,
   constexpr int w = simd::lanes<C>;
   constexpr std::int64_t line = 64 / sizeof(T);
   const std::int64_t d = width > 0 ? width : any_width;
-  const auto [weight, bias, cos, sin] = row;
+  const C *const weight = row.weight, *const bias = row.bias, *const cos = row.cos, *const sin = row.sin;
   const C per_element = C(1) / static_cast<C>(d);
   if constexpr (normalize) {
     for (int h = 0; h < heads; ++h) {
@@ -65,7 +65,7 @@ void norm_rope_heads(const T* x, std::int64_t x_step, T* y, std::int64_t y_step,
   for (int h = 0; h < heads; ++h, x += x_step, y += y_step) {
     V center = simd::fill<C>(0), scale = center;
     if constexpr (normalize) center = simd::fill<C>(means[h]), scale = simd::fill<C>(scales[h]);
-    const auto result = [=, weight = weight, bias = bias, cos = cos, sin = sin](V u, std::int64_t i, const auto& constant) __attribute__((always_inline)) {
+    const auto result = [=](V u, std::int64_t i, const auto& constant) __attribute__((always_inline)) {
       if constexpr (normalize) u = simd::fma<C>((u - center) * scale, constant(weight + i), constant(bias + i));
       if constexpr (rotate) u = simd::fma<C>(u, constant(cos + i), simd::swap_pairs<C>(u) * constant(sin + i));
       return u;
