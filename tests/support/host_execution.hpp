@@ -3,7 +3,8 @@
 // Gives the words of kernel/cuda/detail/device.cuh host bodies, so that the .cuh files of the library run in tests,
 // also under AddressSanitizer and UBSan. It is stricter than a GPU: shared memory starts as NaNs and ends where the
 // launch said, barriers and warp exchanges that not all threads reach are errors with the place where each one waits,
-// and the order in which threads run can be turned around, which shows missing barriers.
+// every warp runs as far ahead of the others as it can, and the order of warps and lanes can be turned around, which
+// shows missing barriers.
 #pragma once
 
 #include <kinema/core/device.hpp>
@@ -49,7 +50,7 @@
 
 namespace host_execution {
 
-/// The order in which the threads of a block get their turn. Results must not depend on it.
+/// The order in which warps, and lanes within a warp, get their turn. Results must not depend on it.
 enum class Order { ascending, descending, random };
 inline Order order = Order::ascending;
 inline std::uint64_t launches = 0;  ///< so far, for tests that count them
@@ -193,8 +194,8 @@ inline std::string describe(const Block& b, const Thread& t) {
          std::to_string(b.index[0]) + ", " + std::to_string(b.index[1]) + ", " + std::to_string(b.index[2]) + ") " + where;
 }
 
-/// Lets threads [begin, end) go on if all of them stand at the same `kind` of wait.
-/// True if they may; false if somebody still waits for something smaller. Throws if they never will meet.
+/// Lets threads [begin, end) go on if one of them stands at a wait of this kind; false if none does.
+/// Throws if they never will meet, because others ended or wait elsewhere.
 inline bool release(Block& b, std::size_t begin, std::size_t end, Wait kind) {
   const Thread* first = nullptr;
   for (std::size_t i = begin; i < end; ++i)
@@ -210,14 +211,6 @@ inline bool release(Block& b, std::size_t begin, std::size_t end, Wait kind) {
   return true;
 }
 
-/// Every unfinished thread waits. Releases the warps that agree, else the whole block.
-inline void meet(Block& b) {
-  constexpr std::size_t warp = 32;
-  bool any = false;
-  for (std::size_t w = 0; w < b.threads.size(); w += warp) any = release(b, w, std::min(w + warp, b.threads.size()), Wait::warp) || any;
-  if (!any) release(b, 0, b.threads.size(), Wait::block);
-}
-
 inline std::vector<std::size_t> turns(std::size_t n) {
   std::vector<std::size_t> order_of(n);
   for (std::size_t i = 0; i < n; ++i) order_of[i] = order == Order::descending ? n - 1 - i : i;
@@ -228,31 +221,36 @@ inline std::vector<std::size_t> turns(std::size_t n) {
   return order_of;
 }
 
-/// Runs all threads of one block to their end; throws what the first failing thread or the referee threw.
-inline void run_threads(Block& b) {
-  const std::vector<std::size_t> order_of = turns(b.threads.size());
-  const auto one_round = [&] {
-    bool left = false;
-    for (const std::size_t i : order_of) {
-      Thread& t = b.threads[i];
-      if (t.done) continue;
-      if (t.ready) {
-        t.place = {};
-        resume(b, i);
-      }
-      left = left || !t.done;
-      if (b.error && !b.cancelled) return false;
+/// Runs the threads of one warp as far as they get without the others. False if a thread failed.
+inline bool run_warp(Block& b, std::size_t begin, std::size_t end) {
+  do {
+    for (const std::size_t i : turns(end - begin)) {
+      Thread& t = b.threads[begin + i];
+      if (t.done || !t.ready) continue;
+      t.place = {};
+      resume(b, begin + i);
+      if (b.error) return false;
     }
-    return left;
-  };
+  } while (release(b, begin, end, Wait::warp));
+  return true;
+}
+
+/// Runs all threads of one block to their end; throws what the first failing thread or the referee threw.
+/// A warp runs ahead of the others until only they can let it go on: the worst case for data that warps share.
+inline void run_threads(Block& b) {
+  constexpr std::size_t warp = 32;
+  const std::size_t n = b.threads.size();
   try {
-    while (one_round()) meet(b);
+    do {
+      for (const std::size_t w : turns((n + warp - 1) / warp))
+        if (!run_warp(b, w * warp, std::min((w + 1) * warp, n))) break;
+    } while (!b.error && release(b, 0, n, Wait::block));
   } catch (...) {
     b.error = std::current_exception();
   }
   if (!b.error) return;
   b.cancelled = true;
-  for (std::size_t i = 0; i < b.threads.size(); ++i)
+  for (std::size_t i = 0; i < n; ++i)
     if (!b.threads[i].done) resume(b, i);
   std::rethrow_exception(b.error);
 }

@@ -12,6 +12,9 @@
 #include <kinema/op/layout.hpp>
 #include <kinema/text/sentencepiece.hpp>
 
+#include <algorithm>
+#include <memory>
+
 namespace kinema::inline KINEMA_ABI::cogvideox {
 
 /// Receives decoded frames in order: f32 [n, H, W, 3] in [0, 1], and the index of the first of them.
@@ -108,6 +111,7 @@ class Pipeline {
     nn::LoadOptions options;
     options.dtype = rounded_weights();
     nn::load(transformer, folder_.transformer_weights(), options);
+    events.latents(0, latents);
     const auto positions = transformer.positions(size.latent_frames, size.latent_height, size.latent_width);
 
     const auto run = static_cast<std::int64_t>(timesteps.size());
@@ -127,6 +131,7 @@ class Pipeline {
       }
       latents = diffusion::step(sampler, prediction, latents, t, *random);
       require_finite(latents, cat("latents after step ", i + 1, " of ", run));
+      events.latents(i + 1, latents);
       events.step(i + 1);
     }
     return latents;
@@ -235,8 +240,33 @@ class Pipeline {
     return op::concat({first, rest}, 1);
   }
 
+  /// Pictures of bytes go through the reference's picture resize, arrays of numbers take the nearest pixel, as there.
+  static Tensor<> resized(const Tensor<>& frames, std::int64_t width, std::int64_t height) {
+    if (frames.size(1) == height && frames.size(2) == width) return frames;
+    const std::int64_t n = frames.size(0);
+    Tensor<> out = empty({n, height, width, 3}, frames.dtype());
+    if (frames.dtype() == DType::u8) {
+      for (std::int64_t i = 0; i < n; ++i) {
+        const Tensor<> one = io::resize_lanczos(select(frames, 0, i), width, height);
+        std::copy_n(one.data<std::uint8_t>(), one.numel(), out.data<std::uint8_t>() + i * one.numel());
+      }
+      return out;
+    }
+    const auto from = frames.view<const float, 4>();
+    const auto to = out.view<float, 4>();
+    const auto nearest = [](std::int64_t i, std::int64_t in, std::int64_t all) {
+      return std::min(static_cast<std::int64_t>(static_cast<float>(i) * (static_cast<float>(in) / static_cast<float>(all))), in - 1);
+    };
+    for (std::int64_t i = 0; i < n; ++i)
+      for (std::int64_t y = 0; y < height; ++y)
+        for (std::int64_t x = 0; x < width; ++x)
+          for (std::int64_t c = 0; c < 3; ++c)
+            to(i, y, x, c) = from(i, nearest(y, frames.size(1), height), nearest(x, frames.size(2), width), c);
+    return out;
+  }
+
   Tensor<> encode_video(const Request& ask, const ClipSize& size, NormalSource& random, const Events& events) const {
-    const Tensor<> frames = io::resize_frames(narrow(ask.video, 0, 0, size.frames), size.width, size.height);
+    const Tensor<> frames = resized(narrow(ask.video, 0, 0, size.frames), size.width, size.height);
     const Tensor<> z = posterior_sample(encode(frames, events, ask.tile), random);                   // [1, C, F, h, w]
     return op::contiguous(permute(op::scale(z, config().vae.scaling_factor), {0, 2, 1, 3, 4}));
   }

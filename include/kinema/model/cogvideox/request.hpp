@@ -35,6 +35,7 @@ struct Request {
 struct Events {
   std::function<void(std::string_view stage, std::int64_t steps)> on_stage;
   std::function<void(std::int64_t done)> on_step;
+  std::function<void(std::int64_t done, const Tensor<>& latents)> on_latents;  ///< f32 [1, F, C, h, w] after every step
   std::function<bool()> stop;
 
   void stage(std::string_view name, std::int64_t steps = 0) const {
@@ -43,6 +44,9 @@ struct Events {
   }
   void step(std::int64_t done) const {
     if (on_step) on_step(done);
+  }
+  void latents(std::int64_t done, const Tensor<>& x) const {
+    if (on_latents) on_latents(done, x);
   }
   /// Throws Interrupted if the caller wants to stop.
   void check() const {

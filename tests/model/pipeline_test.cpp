@@ -1,0 +1,134 @@
+// tests/model/pipeline_test.cpp - whole pipelines against the reference: five variants, text-, image- and video-to-video.
+#include <kinema/model/cogvideox/pipeline.hpp>
+
+#include "support/catch.hpp"
+#include "support/golden.hpp"
+#include "support/model_folder.hpp"
+
+using namespace kinema;
+using namespace kinema::test;
+
+namespace {
+
+const char* const cases[] = {"pipeline_2b", "pipeline_5b", "pipeline_5b_i2v", "pipeline_15", "pipeline_15_i2v"};
+
+cogvideox::Request request_of(const io::Json& run) {
+  cogvideox::Request ask;
+  ask.prompt = run.string("prompt");
+  ask.negative_prompt = run.string("negative_prompt");
+  ask.num_frames = run.integer("num_frames");
+  ask.height = run.integer("height");
+  ask.width = run.integer("width");
+  ask.steps = run.integer("num_inference_steps");
+  ask.guidance = run.number("guidance_scale");
+  ask.seed = static_cast<std::uint64_t>(run.integer("seed"));
+  ask.dynamic_guidance = run.boolean("use_dynamic_cfg") ? diffusion::DynamicGuidance::reference : diffusion::DynamicGuidance::off;
+  ask.sampler = run.string("scheduler") == "dpm" ? diffusion::SamplerKind::dpm : diffusion::SamplerKind::ddim;
+  if (run.has("image")) ask.image = filled_pixels("in.image", GoldenCase::shape_of(run.integers("image")));
+  if (run.has("video")) ask.video = filled_pixels("in.video", GoldenCase::shape_of(run.integers("video")));
+  if (run.has("strength")) ask.strength = run.number("strength");
+  return ask;
+}
+
+}  // namespace
+
+TEST_CASE("latents of whole pipelines equal the reference after every step", "[pipeline][golden]") {
+  for (const char* name : cases) {
+    const GoldenCase golden(name);
+    const TemporaryFolder folder;
+    write_model_folder(golden, folder.path());
+    const io::Json runs = golden.json.at("runs");
+    for (const std::string& run_name : runs.keys()) {
+      const io::Json run = runs.at(run_name);
+      if (run.has("timestep_spacing")) continue;  // see the next test
+      INFO(name << " " << run_name);
+      const auto pipeline = cogvideox::Pipeline::load(folder.path(), DType::f32);
+      const cogvideox::Request ask = request_of(run);
+      cogvideox::Events events;
+      events.on_latents = [&](std::int64_t done, const Tensor<>& latents) {
+        const std::string stored = cat(run_name, ".latents.", done);
+        if (golden.has(stored)) golden.check(stored, latents, done == 0 ? 5e-6 : 1e-4);
+      };
+      golden.check(run_name + ".latents.final", pipeline.sample(ask, events), 1e-4);
+    }
+  }
+}
+
+TEST_CASE("the spacing of the scheduler's file is kept whatever sampler is asked for", "[pipeline][golden]") {
+  const GoldenCase golden("pipeline_2b");
+  const TemporaryFolder folder;
+  write_model_folder(golden, folder.path());
+  const auto file = folder.path() / "scheduler/scheduler_config.json";
+  std::string text = io::read_file(file, 1 << 20);
+  const std::size_t at = text.find("\"trailing\"");
+  REQUIRE(at != std::string::npos);
+  io::write_file(file, text.replace(at, 10, "\"linspace\""));
+  const auto pipeline = cogvideox::Pipeline::load(folder.path(), DType::f32);
+  golden.check("t2v.ddim.linspace.latents.final", pipeline.sample(request_of(golden.json.at("runs").at("t2v.ddim.linspace"))), 1e-4);
+}
+
+TEST_CASE("the same bits for 1 to 16 threads, from the prompt to the frames", "[pipeline][threads]") {
+  const GoldenCase golden("pipeline_5b");
+  const TemporaryFolder folder;
+  write_model_folder(golden, folder.path());
+  cogvideox::Request ask = request_of(golden.json.at("runs").at("t2v.dpm"));
+  ask.steps = 2;
+  std::vector<float> first;
+  for (const int threads : {1, 2, 3, 5, 16}) {
+    CpuContext context(threads);
+    const CpuScope scope(context);
+    std::vector<float> frames;
+    cogvideox::Pipeline::load(folder.path(), DType::f32).generate(ask, [&](const Tensor<>& f, std::int64_t) { frames.insert(frames.end(), f.data<float>(), f.data<float>() + f.numel()); });
+    if (first.empty()) first = frames;
+    CHECK(frames.size() == 9u * 32 * 48 * 3);
+    CHECK(frames == first);
+  }
+}
+
+TEST_CASE("bf16 and f16 runs stay near the f32 run", "[pipeline]") {
+  const GoldenCase golden("pipeline_15");
+  const TemporaryFolder folder;
+  write_model_folder(golden, folder.path(), DType::bf16);
+  cogvideox::Request ask = request_of(golden.json.at("runs").at("t2v.ddim"));
+  ask.steps = 4;
+  const Tensor<> exact = cogvideox::Pipeline::load(folder.path(), DType::f32).sample(ask);
+  for (const DType dtype : {DType::bf16, DType::f16}) {
+    const Tensor<> rounded = cogvideox::Pipeline::load(folder.path(), dtype).sample(ask);
+    double error = 0, size = 0;
+    for (std::int64_t i = 0; i < exact.numel(); ++i) {
+      const double x = exact.data<float>()[i], d = rounded.data<float>()[i] - x;
+      error += d * d, size += x * x;
+    }
+    // Three blocks and four guided steps: some ten roundings in a row, each amplified by guidance 6.
+    CAPTURE(dtype == DType::bf16, std::sqrt(error / size));
+    CHECK(std::sqrt(error / size) < (dtype == DType::bf16 ? 0.1 : 0.015));
+    CHECK(error > 0);
+  }
+}
+
+TEST_CASE("requests are refused with the rule", "[pipeline]") {
+  const GoldenCase golden("pipeline_5b");
+  const TemporaryFolder folder;
+  write_model_folder(golden, folder.path());
+  const auto pipeline = cogvideox::Pipeline::load(folder.path(), DType::f32);
+  const auto message = [&](auto change) {
+    cogvideox::Request ask = request_of(golden.json.at("runs").at("t2v.ddim"));
+    change(ask);
+    try { pipeline.check(ask); } catch (const ArgumentError& e) { return std::string(e.what()); }
+    return std::string("accepted");
+  };
+  using Catch::Matchers::Contains;
+  CHECK(message([](auto& a) { a.num_frames = 5; }) == "accepted");
+  CHECK_THAT(message([](auto& a) { a.num_frames = 10; }), Contains("nearest is 9"));
+  CHECK_THAT(message([](auto& a) { a.num_frames = 16; }), Contains("nearest is 17"));
+  CHECK_THAT(message([](auto& a) { a.num_frames = 0; }), Contains("nearest is 1"));
+  CHECK_THAT(message([](auto& a) { a.height = 40; }), Contains("multiple of 16"));
+  CHECK_THAT(message([](auto& a) { a.width = -16; }), Contains("width"));
+  CHECK_THAT(message([](auto& a) { a.height = std::int64_t{1} << 40; }), Contains("height"));
+  CHECK_THAT(message([](auto& a) { a.steps = 1001; }), Contains("1 to 1000"));
+  CHECK_THAT(message([](auto& a) { a.strength = 0; }), Contains("strength"));
+  CHECK_THAT(message([](auto& a) { a.image = filled_pixels("x", {16, 16, 3}); }), Contains("text-to-video model"));
+  const auto sizes = pipeline.check(request_of(golden.json.at("runs").at("t2v.ddim")));
+  CHECK(sizes.latent_frames == 3);
+  CHECK(sizes.decoded_frames == 9);
+}
