@@ -19,7 +19,10 @@ using Ids = std::vector<std::int64_t>;
 
 namespace {
 
-std::filesystem::path golden() { return std::filesystem::path(__FILE__).parent_path().parent_path() / "golden" / "tokenizer"; }
+#ifndef KINEMA_GOLDEN_DIR
+#error "define KINEMA_GOLDEN_DIR as the folder tests/golden"
+#endif
+std::filesystem::path golden() { return std::filesystem::path(KINEMA_GOLDEN_DIR) / "tokenizer"; }
 
 Ids padded(Ids ids, std::size_t n) {
   ids.resize(n, 0);
@@ -223,7 +226,7 @@ TEST_CASE("tokenizer: a mebibyte of anything takes less than a second and 64 MiB
     getrusage(RUSAGE_SELF, &usage);
     return usage.ru_maxrss;
   };
-  const auto before = peak_kib();
+  [[maybe_unused]] const auto before = peak_kib();
   for (const std::string& part : std::vector<std::string>{"a", " ", "a red fox ", "<", "<pad>", "a<unk>", "<extra_id_", "\U0001f98a", "\ufdfa", "e\u0301", "\u2581", std::string(1, '\0')}) {
     std::string s;
     while (s.size() < (std::size_t{1} << 20)) s += part;
