@@ -1,13 +1,13 @@
 # KinemaKernels.cmake - kernels-apart mode: one generated one-line unit for each family header, built as a static library
 # inside the consumer's own project, with the consumer's compilers, flags and architectures.
 
-# units(backend folder, pattern, extension → list of generated files)
+# _kinema_units(backend extension result): writes the units, gives their list.
 function(_kinema_units backend extension result)
   file(GLOB headers CONFIGURE_DEPENDS "${KINEMA_INCLUDE_DIR}/kinema/kernel/${backend}/*.${extension}")
   set(units)
   foreach(header IN LISTS headers)
     get_filename_component(family "${header}" NAME_WE)
-    if(family STREQUAL "all" OR family STREQUAL "build")
+    if(family STREQUAL "all")
       continue()
     endif()
     if(extension STREQUAL "cuh")
@@ -32,6 +32,7 @@ function(kinema_add_kernels)
   add_library(kinema::kernels ALIAS kinema_kernels)
   target_compile_definitions(kinema_kernels PUBLIC KINEMA_KERNELS_APART=1)
   target_link_libraries(kinema_kernels PUBLIC kinema_headers)
+  set_target_properties(kinema_kernels PROPERTIES CXX_EXTENSIONS OFF)  # GNU mode contracts a*b+c where the source does not say so
   if(TARGET kinema_onednn)
     target_link_libraries(kinema_kernels PUBLIC kinema_onednn)
   endif()
@@ -48,6 +49,9 @@ function(kinema_add_cuda)
   if(NOT CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES 90a)
   endif()
+  if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX} AND EXISTS /usr/local/cuda/bin/nvcc)
+    set(CMAKE_CUDA_COMPILER /usr/local/cuda/bin/nvcc)  # NVIDIA's installer does not put it on the PATH
+  endif()
   enable_language(CUDA)
   find_package(CUDAToolkit REQUIRED)
   _kinema_units(cpu hpp cpu_units)
@@ -60,7 +64,7 @@ function(kinema_add_cuda)
   if(TARGET kinema_onednn)
     target_link_libraries(kinema_cuda PUBLIC kinema_onednn)
   endif()
-  set_target_properties(kinema_cuda PROPERTIES CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}" CUDA_STANDARD_REQUIRED OFF)
+  set_target_properties(kinema_cuda PROPERTIES CXX_EXTENSIONS OFF CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}" CUDA_STANDARD_REQUIRED OFF)
   # CMake 3.25 maps CUDA_STANDARD 20 to nothing for this nvcc and silently compiles C++17.
   target_compile_options(kinema_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")

@@ -9,26 +9,39 @@
 #   kinema::cuda      the same and the CUDA kernels; made by kinema_add_cuda()
 #
 # A switch KINEMA_<NAME> is AUTO (use what is there), ON (an error if it is not) or OFF.
+# No target carries an instruction set: say -march for your own targets. It is part of the name of everything in kinema,
+# so files that disagree do not link.
 
 include_guard(GLOBAL)
 
-set(KINEMA_CMAKE_DIR "${CMAKE_CURRENT_LIST_DIR}")
+# In the source tree the headers are beside this folder, in a package three folders up from lib/cmake/kinema.
 if(EXISTS "${CMAKE_CURRENT_LIST_DIR}/../include/kinema/version.hpp")
-  get_filename_component(KINEMA_INCLUDE_DIR "${CMAKE_CURRENT_LIST_DIR}/../include" ABSOLUTE)
+  get_filename_component(_kinema_include "${CMAKE_CURRENT_LIST_DIR}/../include" ABSOLUTE)
 else()
-  get_filename_component(KINEMA_INCLUDE_DIR "${CMAKE_CURRENT_LIST_DIR}/../../../include" ABSOLUTE)
+  get_filename_component(_kinema_include "${CMAKE_CURRENT_LIST_DIR}/../../../include" ABSOLUTE)
 endif()
+set(KINEMA_INCLUDE_DIR "${_kinema_include}" CACHE INTERNAL "Folder of kinema's headers")  # functions called from anywhere need it
+
+# What is found here must be visible wherever a target of ours is linked, not only in this folder.
+set(_kinema_targets_global "${CMAKE_FIND_PACKAGE_TARGETS_GLOBAL}")
+set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)
 
 foreach(name OPENMP XSIMD EIGEN JSON ONEDNN IMAGE VIDEO TEXT)
   set(KINEMA_${name} AUTO CACHE STRING "Use ${name}: AUTO, ON or OFF")
   set_property(CACHE KINEMA_${name} PROPERTY STRINGS AUTO ON OFF)
 endforeach()
 
-# found(NAME condition): whether to use it; an error if it was demanded and is missing.
-macro(_kinema_use name found)
+# _kinema_use(NAME variable…): whether to use it, that is if all variables are true; an error if it was demanded and is missing.
+macro(_kinema_use name)
   set(KINEMA_USE_${name} OFF)
   if(NOT KINEMA_${name} STREQUAL "OFF")
-    if(${found})
+    set(_kinema_found ON)
+    foreach(_kinema_variable ${ARGN})
+      if(NOT ${_kinema_variable})
+        set(_kinema_found OFF)
+      endif()
+    endforeach()
+    if(_kinema_found)
       set(KINEMA_USE_${name} ON)
     elseif(KINEMA_${name} STREQUAL "ON")
       message(FATAL_ERROR "kinema: KINEMA_${name}=ON, but it was not found")
@@ -82,9 +95,10 @@ function(_kinema_component name macro includes libraries)
   target_link_libraries(kinema_all INTERFACE kinema_${name})
 endfunction()
 
+mark_as_advanced(KINEMA_DNNL_INCLUDE KINEMA_DNNL_LIBRARY KINEMA_STB_INCLUDE)
 find_path(KINEMA_DNNL_INCLUDE oneapi/dnnl/dnnl.hpp)
 find_library(KINEMA_DNNL_LIBRARY dnnl)
-_kinema_use(ONEDNN "KINEMA_DNNL_INCLUDE AND KINEMA_DNNL_LIBRARY")
+_kinema_use(ONEDNN KINEMA_DNNL_INCLUDE KINEMA_DNNL_LIBRARY)
 if(KINEMA_USE_ONEDNN)
   _kinema_component(onednn ONEDNN "${KINEMA_DNNL_INCLUDE}" "${KINEMA_DNNL_LIBRARY}")
 endif()
@@ -97,8 +111,8 @@ endif()
 
 find_package(PkgConfig QUIET)
 if(PKG_CONFIG_FOUND)
-  pkg_check_modules(KINEMA_FFMPEG QUIET IMPORTED_TARGET libavformat libavcodec libavutil libswscale)
-  pkg_check_modules(KINEMA_SENTENCEPIECE QUIET IMPORTED_TARGET sentencepiece)
+  pkg_check_modules(KINEMA_FFMPEG QUIET IMPORTED_TARGET GLOBAL libavformat libavcodec libavutil libswscale)
+  pkg_check_modules(KINEMA_SENTENCEPIECE QUIET IMPORTED_TARGET GLOBAL sentencepiece)
 endif()
 _kinema_use(VIDEO KINEMA_FFMPEG_FOUND)
 if(KINEMA_USE_VIDEO)
@@ -109,4 +123,5 @@ if(KINEMA_USE_TEXT)
   _kinema_component(text SENTENCEPIECE "" PkgConfig::KINEMA_SENTENCEPIECE)
 endif()
 
+set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL "${_kinema_targets_global}")
 include("${CMAKE_CURRENT_LIST_DIR}/KinemaKernels.cmake")

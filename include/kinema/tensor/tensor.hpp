@@ -1,6 +1,7 @@
 // kinema/tensor/tensor.hpp - the tensor handle: Tensor<> knows everything at run time, Tensor<T, R> promises it by type.
 #pragma once
 
+#include <kinema/fwd.hpp>
 #include <kinema/tensor/storage.hpp>
 #include <kinema/tensor/view.hpp>
 
@@ -9,10 +10,7 @@
 
 namespace kinema::inline KINEMA_ABI {
 
-struct dyn {};                         ///< "element type known at run time"
-inline constexpr int dyn_rank = -1;    ///< "rank known at run time"
-
-template <class T = dyn, int R = dyn_rank> class Tensor;
+// dyn, dyn_rank and the declaration with its default arguments are in fwd.hpp.
 
 /// A shared handle on a window of storage. Copying shares; ops return new tensors and never write their inputs.
 template <>
