@@ -38,21 +38,18 @@ inline void expect_vectors(const Expect& expect, std::string_view name, const Te
 }
 }  // namespace detail
 
-/// softmax(scale q k^T + bias) v for every batch and head.
-///   q [B, Sq, H, D] floating, k and v [B, Sk, H, D], any strides but 1 on the last axis;  returns [B, Sq, H, D], contiguous
-/// With segments, query i sees the keys of its own segment only: packed samples give the same bits as separate calls.
-/// A query without keys gives zeros. Scores, softmax and sums in f32 (f64 for f64), rounded once.
-/// Throws ShapeError, DTypeError or DeviceError if the tensors do not fit, ArgumentError for bad strides or segments.
-/// Source: Vaswani et al. 2017, eq. 1; online softmax: Milakov and Gimelshein 2018; Dao et al. 2022.
-inline Tensor<> attention(const Tensor<>& q, const Tensor<>& k, const Tensor<>& v, const AttentionOptions& options = {}) {
+/// attention, written into `y` [B, Sq, H, D] of q's dtype: any strides but 1 on the last axis, memory of its own.
+inline void attention_into(const Tensor<>& y, const Tensor<>& q, const Tensor<>& k, const Tensor<>& v, const AttentionOptions& options = {}) {
   const Expect expect{"attention"};
   expect("q", q).rank(4).floating();
   expect("k", k).rank(4).like(q);
   expect("k", k).shape({q.size(0), k.size(1), q.size(2), q.size(3)});
   expect("v", v).shape(k.shape()).like(q);
+  expect("y", y).shape(q.shape()).like(q);
   detail::expect_vectors(expect, "q", q);
   detail::expect_vectors(expect, "k", k);
   detail::expect_vectors(expect, "v", v);
+  detail::expect_vectors(expect, "y", y);
   if (options.bias) {
     expect("bias", options.bias).shape({q.size(2), q.size(1), k.size(1)}).on(q.device());
     if (!(q.dtype() == DType::f64 && options.bias.dtype() == DType::f64)) expect("bias", options.bias).dtype(DType::f32);
@@ -65,10 +62,20 @@ inline Tensor<> attention(const Tensor<>& q, const Tensor<>& k, const Tensor<>& 
     expect("segments_k", options.segments_k).shape(options.segments_q.shape());
   }
   const double scale = options.scale.value_or(1.0 / std::sqrt(static_cast<double>(std::max<std::int64_t>(q.size(3), 1))));
-
-  Tensor<> y = empty(q.shape(), q.dtype(), q.device());
   launch(kernel::Attention{.q = q, .k = k, .v = v, .bias = options.bias, .segments_q = options.segments_q,
                            .segments_k = options.segments_k, .y = y, .scale = scale}, q.device());
+}
+
+/// softmax(scale q k^T + bias) v for every batch and head.
+///   q [B, Sq, H, D] floating, k and v [B, Sk, H, D], any strides but 1 on the last axis;  returns [B, Sq, H, D], contiguous
+/// With segments, query i sees the keys of its own segment only: packed samples give the same bits as separate calls.
+/// A query without keys gives zeros. Scores, softmax and sums in f32 (f64 for f64), rounded once.
+/// Throws ShapeError, DTypeError or DeviceError if the tensors do not fit, ArgumentError for bad strides or segments.
+/// Source: Vaswani et al. 2017, eq. 1; online softmax: Milakov and Gimelshein 2018; Dao et al. 2022.
+inline Tensor<> attention(const Tensor<>& q, const Tensor<>& k, const Tensor<>& v, const AttentionOptions& options = {}) {
+  Expect{"attention"}("q", q).rank(4).floating();
+  Tensor<> y = empty(q.shape(), q.dtype(), q.device());
+  attention_into(y, q, k, v, options);
   return y;
 }
 
