@@ -122,7 +122,7 @@ TEST_CASE("the VAE agrees with the reference, block by block", "[model][vae][gol
       }
     }
   }
-  WARN("largest difference from the reference: " << worst);
+  CHECK(worst < 5e-5);  // measured 9e-6, on values up to 5
 }
 
 TEST_CASE("tiles agree with the reference", "[model][vae][golden]") {
@@ -141,7 +141,7 @@ TEST_CASE("tiles agree with the reference", "[model][vae][golden]") {
         worst = std::max(worst, golden.check(call, encode ? vae.encode(in) : vae.decode(in)));
       }
   }
-  WARN("largest difference from the reference: " << worst);
+  CHECK(worst < 5e-5);  // measured 9e-6, on values up to 5
 }
 
 TEST_CASE("the published VAE has 436 tensors and 215,583,907 weights", "[model][vae]") {
