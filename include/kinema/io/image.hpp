@@ -10,7 +10,7 @@
 #include <kinema/io/orientation.hpp>
 
 #if !defined(KINEMA_WITH_STB) || !KINEMA_WITH_STB
-#error "kinema: io/image.hpp needs stb; compile with KINEMA_WITH_STB=1 (link kinema::stb)"
+#error "kinema: io/image.hpp needs stb; compile with KINEMA_WITH_STB=1 (link kinema::image)"
 #endif
 
 // Everything that stb includes, so that its own includes are empty inside our namespace.

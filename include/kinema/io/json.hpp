@@ -8,7 +8,7 @@
 #include <kinema/io/file_writer.hpp>
 
 #if !defined(KINEMA_WITH_JSON) || !KINEMA_WITH_JSON
-#error "kinema: io/json.hpp needs nlohmann-json; compile with KINEMA_WITH_JSON=1 (link kinema::json)"
+#error "kinema: io/json.hpp needs nlohmann-json; compile with KINEMA_WITH_JSON=1 (CMake sets it where it finds the library)"
 #endif
 
 #include <nlohmann/json.hpp>

@@ -9,7 +9,7 @@
 #include <kinema/io/orientation.hpp>
 
 #if !defined(KINEMA_WITH_FFMPEG) || !KINEMA_WITH_FFMPEG
-#error "kinema: io/video.hpp needs FFmpeg's libraries; compile with KINEMA_WITH_FFMPEG=1 (link kinema::ffmpeg)"
+#error "kinema: io/video.hpp needs FFmpeg's libraries; compile with KINEMA_WITH_FFMPEG=1 (link kinema::video)"
 #endif
 
 extern "C" {
