@@ -16,11 +16,12 @@ namespace detail {
 inline std::optional<Ref> merge_front(const Ref& x, int inner) {
   Ref r = x;
   const int front = x.rank() - inner;
+  const bool empty = x.shape.numel() == 0;  // no element, any stride
   std::int64_t size = 1, stride = 0;
   for (int i = front - 1; i >= 0; --i) {
     if (x.shape[i] == 1) continue;
     if (size == 1) stride = x.stride[i];
-    else if (x.stride[i] != size * stride) return std::nullopt;
+    else if (!empty && x.stride[i] != size * stride) return std::nullopt;
     size *= x.shape[i];
   }
   r.shape = {size};

@@ -8,6 +8,8 @@
 #include <kinema/kernel/cpu/detail/simd.hpp>
 #include <kinema/kernel/functor.hpp>
 
+#include <type_traits>
+
 namespace kinema::inline KINEMA_ABI::kernel::cpu {
 
 /// x / (1 + 2^-u), u of the sign of x.
@@ -43,7 +45,14 @@ simd::batch<C> activate(Mish, const simd::batch<C>& x) {
 }
 template <class C>
 simd::batch<C> activate(Gelu, const simd::batch<C>& x) {
-  return simd::fill<C>(C(0.5)) * x * (simd::fill<C>(C(1)) + erf(x * simd::fill<C>(C(0.7071067811865476))));
+  if constexpr (std::is_same_v<C, double>) {  // xsimd's erf of doubles is off by 35 ulp; f64 is for references
+    alignas(64) double v[simd::lanes<double>];
+    simd::store_compute<double>(v, x);
+    for (double& e : v) e = Gelu{}(e);
+    return simd::load_compute<double>(v);
+  } else {
+    return simd::fill<C>(C(0.5)) * x * (simd::fill<C>(C(1)) + erf(x * simd::fill<C>(C(0.7071067811865476))));
+  }
 }
 
 }  // namespace kinema::inline KINEMA_ABI::kernel::cpu
