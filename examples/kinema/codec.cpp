@@ -97,7 +97,7 @@ void decode(const DecodeOptions& o) {
   const auto tile = session.tile_for(o.tiling, config, height, width, latent_frames);
   Progress progress(o.common.quiet);
   const cogvideox::Events events = session.events(progress);
-  VideoOutput video(output, cogvideox::decoded_frames(latent_frames, k.time), height, width, o.fps ? fps : config.frames_per_second(), !o.no_contact_sheet);
+  VideoOutput video(output, cogvideox::decoded_frames(latent_frames, k.time), o.fps ? fps : config.frames_per_second(), !o.no_contact_sheet);
   const auto receive = [&](const Tensor<>& frames, std::int64_t) { video.add(frames); };
   if (stored.pipeline_layout) pipeline.decode(stored.value, stored.surplus, receive, events, tile);
   else pipeline.decode_raw(stored.value, receive, events, tile);

@@ -74,7 +74,7 @@ void generate(const Options& o) {
   const cogvideox::Events events = session.events(progress);
   const Tensor<> latents = pipeline.sample(ask, events);
   if (o.latents) write_latents(*o.latents, latents, "pipeline", size.surplus);
-  VideoOutput video(output, size.decoded_frames, size.height, size.width, o.fps ? fps_asked : config.frames_per_second(), !o.no_contact_sheet);
+  VideoOutput video(output, size.decoded_frames, o.fps ? fps_asked : config.frames_per_second(), !o.no_contact_sheet);
   pipeline.decode(latents, size.surplus, [&](const Tensor<>& frames, std::int64_t) { video.add(frames); }, events, ask.tile);
   events.check();
   video.finish();

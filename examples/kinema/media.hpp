@@ -30,7 +30,7 @@ void print_path(const std::string& path);
 /// The output of one video: the file itself and the contact sheet beside it. Both appear only in finish().
 class VideoOutput {
  public:
-  VideoOutput(const std::string& path, std::int64_t frames, std::int64_t height, std::int64_t width, double fps, bool contact_sheet);
+  VideoOutput(const std::string& path, std::int64_t frames, double fps, bool contact_sheet);
   ~VideoOutput();
   /// f32 [n, H, W, 3] in [0, 1].
   void add(const kinema::Tensor<>& frames);
@@ -38,7 +38,7 @@ class VideoOutput {
   void print_paths() const;
 
  private:
-  std::string path_, sheet_path_;
+  std::string sheet_path_;
   std::unique_ptr<kinema::io::FrameSink> sink_;
   std::unique_ptr<kinema::io::ContactSheet> sheet_;
 };
