@@ -17,5 +17,6 @@ struct Copy {
   double bytes() const { return detail::bytes_of(x) + detail::bytes_of(y); }
 };
 KINEMA_KERNEL void run(CpuContext&, const Copy&);  // kernel/cpu/layout.hpp
+void run(CudaContext&, const Copy&);               // kernel/cuda/layout.cuh
 
 }  // namespace kinema::inline KINEMA_ABI::kernel

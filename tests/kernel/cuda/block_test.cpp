@@ -172,7 +172,27 @@ TEST_CASE("packs load and store every element once, rounded once") {
   for (int i = 0; i < 8; ++i) CHECK(v[i] == static_cast<float>(x[8 + i]));
   cuda::store<8>(y + 8, v);
   for (int i = 8; i < 16; ++i) CHECK(y[i].bits == x[i].bits);
-  CHECK(cuda::packs(x, 8));
-  CHECK_FALSE(cuda::packs(x + 1, 8));
-  CHECK_FALSE(cuda::packs(x, 12));
+  CHECK(cuda::aligned(x, kinema::DType::bf16, 8));
+  CHECK_FALSE(cuda::aligned(x + 1, kinema::DType::bf16, 8));
+  CHECK(cuda::aligned(x + 1, kinema::DType::bf16, 1));
+}
+
+namespace {
+// Two reductions one after the other through the same shared memory, as a norm does.
+__global__ void two_sums(float* out) {
+  float* s = device::shared<float>();
+  const float first = cuda::block_reduce(1.0f, cuda::Add{}, s);
+  const float second = cuda::block_reduce(2.0f, cuda::Add{}, s);
+  out[device::thread().x] = 1000 * first + second;
+}
+}  // namespace
+
+TEST_CASE("a reduction leaves its shared memory free for the next") {
+  kinema::CudaContext ctx;
+  for (const Order order : {Order::ascending, Order::descending, Order::random}) {
+    const WithOrder with(order);
+    std::vector<float> out(128);
+    device::launch(ctx, "two", {.grid = {1}, .block = {128}, .shared_bytes = 4 * sizeof(float)}, two_sums, out.data());
+    for (const float v : out) CHECK(v == 128256.0f);
+  }
 }

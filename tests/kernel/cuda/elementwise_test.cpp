@@ -110,13 +110,13 @@ TEST_CASE("binary operations on transposed and narrowed operands move the right 
 
 TEST_CASE("axes merge where strides allow, and packs stop where they do not") {
   const Tensor<> x = random({4, 6, 16}, DType::f32, 14), bias = random({16}, DType::f32, 15), one = random({}, DType::f32, 16);
-  const auto walk = [&](const Ref& b) { return kernel::cuda::walk_of(x, broadcast_to(b, x.shape()), x); };
+  const auto walk = [&](const Ref& b) { return kernel::cuda::walk_of(x, broadcast_to(b, x.shape())); };
   CHECK(walk(x).rank == 1);
   CHECK(walk(one).rank == 1);
   CHECK(walk(bias).rank == 2);
-  CHECK(kernel::cuda::walks_in_packs(walk(bias), x, bias, x, 4));
-  CHECK(kernel::cuda::walks_in_packs(walk(one), x, one, x, 4));
-  CHECK_FALSE(kernel::cuda::walks_in_packs(walk(narrowed(random({18}, DType::f32, 17), 0, 1, 16)), x, narrowed(random({18}, DType::f32, 17), 0, 1, 16), x, 4));
+  CHECK(kernel::cuda::walks_in_packs(walk(bias), x, bias, 4));
+  CHECK(kernel::cuda::walks_in_packs(walk(one), x, one, 4));
+  CHECK_FALSE(kernel::cuda::walks_in_packs(walk(narrowed(random({18}, DType::f32, 17), 0, 1, 16)), x, narrowed(random({18}, DType::f32, 17), 0, 1, 16), 4));
 }
 
 TEST_CASE("combine sums up to four inputs of mixed types in f64") {

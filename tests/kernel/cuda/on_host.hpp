@@ -1,10 +1,10 @@
 // tests/kernel/cuda/on_host.hpp - tensors for kernels that run through host execution, and their comparison with f64.
 #pragma once
 
+#include <kinema/kernel/cuda/detail/device.cuh>  // brings support/host_execution.hpp
 #include <kinema/tensor/create.hpp>
 
-#include "support/host_execution.hpp"
-
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <random>

@@ -4,21 +4,12 @@
 // ones make a kernel of their own per type.
 #pragma once
 
-#include <kinema/kernel/cuda/detail/block.cuh>
+#include <kinema/kernel/cuda/detail/walk.cuh>
 #include <kinema/kernel/elementwise.hpp>
 
 #include <cstdint>
 
 namespace kinema::inline KINEMA_ABI::kernel::cuda {
-
-inline constexpr unsigned map_threads = 256;
-
-/// Calls body(i, whole) for the packs of n elements that belong to this thread: elements [i, i + N), or [i, n) if not whole.
-template <int N, class F>
-__device__ void for_each_pack(std::int64_t n, const F& body) {
-  const std::int64_t step = std::int64_t{device::grid_extent().x} * device::block_extent().x * N;
-  for (std::int64_t i = (std::int64_t{device::block().x} * device::block_extent().x + device::thread().x) * N; i < n; i += step) body(i, i + N <= n);
-}
 
 /// y[i] = f(x[i])
 template <int N, class X, class Y, class F>
@@ -60,49 +51,6 @@ struct Limit {
   KINEMA_HD V operator()(V x) const { return x < low ? low : high < x ? high : x; }  // NaN compares false and stays
 };
 
-/// The indices of a pointwise operation on two windows, merged into as few axes as the strides allow.
-struct Walk {
-  int rank = 1;
-  std::int64_t size[max_rank] = {}, a[max_rank] = {}, b[max_rank] = {};
-};
-
-/// Axes of size 1 vanish, axes that continue each other in both operands become one. y is contiguous.
-inline Walk walk_of(const Ref& a, const Ref& b, const Ref& y) {
-  Walk w;
-  w.rank = 0;
-  for (int i = 0; i < y.rank(); ++i) {
-    const std::int64_t n = y.shape[i];
-    if (n == 1) continue;
-    const int last = w.rank - 1;
-    if (last >= 0 && w.a[last] == a.stride[i] * n && w.b[last] == b.stride[i] * n) {
-      w.size[last] *= n;
-      w.a[last] = a.stride[i];
-      w.b[last] = b.stride[i];
-    } else {
-      w.size[w.rank] = n;
-      w.a[w.rank] = a.stride[i];
-      w.b[w.rank] = b.stride[i];
-      ++w.rank;
-    }
-  }
-  if (w.rank == 0) w.size[0] = 1, w.rank = 1;  // one element
-  return w;
-}
-
-/// Whether every run of N elements of y is a run, or N times one element, in both operands.
-inline bool walks_in_packs(const Walk& w, const Ref& a, const Ref& b, const Ref& y, int n) {
-  const int last = w.rank - 1;
-  if (w.size[last] % n != 0 || !aligned(y, n)) return false;
-  const auto fits = [&](const Ref& r, const std::int64_t* stride) {
-    if (stride[last] == 0) return true;
-    if (stride[last] != 1 || !aligned(r, n)) return false;
-    for (int i = 0; i < last; ++i)
-      if (stride[i] % n != 0) return false;
-    return true;
-  };
-  return fits(a, w.a) && fits(b, w.b);
-}
-
 template <int N, class T>
 __device__ void load_walk(const T* p, std::int64_t stride, compute_t<T> (&v)[N]) {
   if (stride == 1) {
@@ -112,24 +60,14 @@ __device__ void load_walk(const T* p, std::int64_t stride, compute_t<T> (&v)[N])
   for (int k = 0; k < N; ++k) v[k] = device::widen(p[k * stride]);  // N is 1 unless the stride is 0
 }
 
-/// Index: 32 bits where they suffice, because a division of 64 bits takes longer than the memory access it serves.
 template <int N, class Index, class T>
 __global__ void binary_kernel(const T* a, const T* b, T* y, std::int64_t n, Walk walk, Arithmetic arithmetic) {
   using V = compute_t<T>;
   for_each_pack<N>(n, [&](std::int64_t i, bool) {
-    std::int64_t at_a = 0, at_b = 0;
-    auto rest = static_cast<Index>(i);
-    for (int axis = walk.rank - 1; axis > 0; --axis) {
-      const auto size = static_cast<Index>(walk.size[axis]), index = static_cast<Index>(rest % size);
-      rest = static_cast<Index>(rest / size);
-      at_a += static_cast<std::int64_t>(index) * walk.a[axis];
-      at_b += static_cast<std::int64_t>(index) * walk.b[axis];
-    }
-    at_a += static_cast<std::int64_t>(rest) * walk.a[0];
-    at_b += static_cast<std::int64_t>(rest) * walk.b[0];
+    const auto at = walk.at<Index>(i);
     V u[N], v[N];
-    load_walk<N>(a + at_a, walk.a[walk.rank - 1], u);
-    load_walk<N>(b + at_b, walk.b[walk.rank - 1], v);
+    load_walk<N>(a + at.a, walk.a[walk.rank - 1], u);
+    load_walk<N>(b + at.b, walk.b[walk.rank - 1], v);
     for (int k = 0; k < N; ++k)
       u[k] = arithmetic == Arithmetic::add ? u[k] + v[k] : arithmetic == Arithmetic::subtract ? u[k] - v[k] : u[k] * v[k];
     store<N>(y + i, u);
@@ -140,12 +78,12 @@ template <class T>
 void binary(CudaContext& ctx, const Binary& op) {
   const std::int64_t n = op.y.shape.numel();
   if (n == 0) return;
-  const Walk walk = walk_of(op.a, op.b, op.y);
+  const Walk walk = walk_of(op.a, op.b);
   const auto* a = static_cast<const T*>(op.a.data);
   const auto* b = static_cast<const T*>(op.b.data);
   auto* y = static_cast<T*>(op.y.data);
   constexpr int wide = pack_size<T>;
-  const bool packs = walks_in_packs(walk, op.a, op.b, op.y, wide);
+  const bool packs = walks_in_packs(walk, op.a, op.b, wide) && aligned(op.y, wide);
   const device::Launch how{.grid = {blocks_for(n, packs ? map_threads * wide : map_threads)}, .block = {map_threads}};
   const auto go = [&](auto* kernel) { device::launch(ctx, name_of(op.arithmetic), how, kernel, a, b, y, n, walk, op.arithmetic); };
   if (n <= 0x7fffffff) return packs ? go(binary_kernel<wide, std::uint32_t, T>) : go(binary_kernel<1, std::uint32_t, T>);

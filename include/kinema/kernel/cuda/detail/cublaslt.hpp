@@ -44,14 +44,14 @@ class GemmDescriptors {
     KINEMA_CUDA(cublasLtMatmulDescCreate(&operation_, CUBLAS_COMPUTE_32F, CUDA_R_32F));
     const cublasOperation_t op_a = p.a.transpose ? CUBLAS_OP_T : CUBLAS_OP_N, op_b = p.b.transpose ? CUBLAS_OP_T : CUBLAS_OP_N;
     const cublasLtEpilogue_t epilogue = cublas_epilogue(p.epilogue);
-    const cudaDataType_t type = cuda_type(p.type);
+    const cudaDataType_t type = cuda_type(p.type), out = cuda_type(p.out);
     set(CUBLASLT_MATMUL_DESC_TRANSA, op_a);
     set(CUBLASLT_MATMUL_DESC_TRANSB, op_b);
     set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
-    set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type);
+    set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, out);
     layout(a_, p.a, type, p.batch);
     layout(b_, p.b, type, p.batch);
-    layout(d_, p.d, type, p.batch);
+    layout(d_, p.d, out, p.batch);
   }
   GemmDescriptors(const GemmDescriptors&) = delete;
   GemmDescriptors& operator=(const GemmDescriptors&) = delete;

@@ -47,7 +47,8 @@ enum class Epilogue : unsigned char { none, bias, gelu_tanh, gelu_tanh_bias };
 /// One library call: D = epilogue(op(A) op(B)), column-major. Equal plans may share an algorithm.
 struct GemmPlan {
   Stored a, b, d;
-  DType type = DType::f32;  ///< of A, B, D and the bias; sums are f32
+  DType type = DType::f32;  ///< of A and B; sums are f32
+  DType out = DType::f32;   ///< of D and the bias: `type` or f32
   std::int64_t batch = 1;
   Epilogue epilogue = Epilogue::none;
   auto operator<=>(const GemmPlan&) const = default;
@@ -65,10 +66,11 @@ struct GemmPointers {
 };
 
 /// The plan for y = x w, [M, N] = [M, K] [K, N]; A is w and B is x. Empty if a window has no cuBLAS form.
-inline std::optional<GemmPlan> plan_product(const Window& x, const Window& w, const Window& y, DType type, std::int64_t batch, Epilogue epilogue) {
+inline std::optional<GemmPlan> plan_product(const Window& x, const Window& w, const Window& y, DType type, DType out, std::int64_t batch,
+                                            Epilogue epilogue) {
   const auto a = stored(w.transposed()), b = stored(x.transposed()), d = stored(y.transposed());
   if (!a || !b || !d || d->transpose) return {};
-  return GemmPlan{*a, *b, *d, type, batch, epilogue};
+  return GemmPlan{*a, *b, *d, type, out, batch, epilogue};
 }
 
 /// The part of bias and activation that the library does. Of the activations it knows GELU in its tanh form only.
@@ -79,7 +81,7 @@ constexpr Epilogue epilogue_for(bool bias, Activation activation) {
 constexpr bool epilogue_covers(Activation activation) { return activation == Activation::none || activation == Activation::gelu_tanh; }
 
 inline std::string to_string(const GemmPlan& p) {
-  return cat(p.type, " ", p.batch, " x [", p.n(), ", ", p.k(), "] [", p.k(), ", ", p.m(), "]");
+  return cat(p.type, " ", p.batch, " x [", p.n(), ", ", p.k(), "] [", p.k(), ", ", p.m(), "] -> ", p.out);
 }
 
 }  // namespace kinema::inline KINEMA_ABI::kernel::cuda
