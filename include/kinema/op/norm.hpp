@@ -17,7 +17,7 @@ namespace detail {
 inline bool has_unit_rows(const Tensor<>& x) { return x.size(-1) == 1 || x.strides()[x.rank() - 1] == 1; }
 /// x [..., C] as [A, R, C] with unit stride on the last axis; copies only if it must.
 inline Tensor<> as_rows(const Tensor<>& x) {
-  if (x.rank() == 3 && has_unit_rows(x)) return x;
+  if (x.rank() == 3) return has_unit_rows(x) ? x : contiguous(x);
   if (x.rank() == 2 && has_unit_rows(x)) return unsqueeze(x, 0);
   const std::int64_t c = x.size(-1);
   return reshape(contiguous(x), {1, c > 0 ? x.numel() / c : 0, c});
