@@ -5,8 +5,10 @@
 
 #include <kinema/runtime/devices.hpp>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <fcntl.h>
 #include <set>
 #include <string_view>
 #include <unistd.h>
@@ -80,6 +82,20 @@ std::string unmarked(std::string text) {
   return text;
 }
 
+/// Files that are opened later must not land on a standard stream that the caller closed; what is then printed there
+/// must fail, not vanish.
+void guard_standard_streams() {
+  for (int fd = 0; fd <= 2; ++fd)
+    if (::fcntl(fd, F_GETFD) == -1) [[maybe_unused]] const int opened = ::open(fd == 1 ? "/dev/full" : "/dev/null", fd == 0 ? O_RDONLY : O_WRONLY);
+}
+
+/// Weights are memory-mapped: if another process shortens a file, touching it raises this signal.
+void on_bus_error(int) {
+  constexpr char message[] = "error: a model file was cut short by another process while it was being read\n";
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, message, sizeof message - 1);
+  ::_exit(static_cast<int>(ExitCode::file));
+}
+
 /// A result that cannot be delivered is a failed run, not a silent one.
 void flush_results() {
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) throw Failure(ExitCode::failure, "stdout: could not be written (closed or full)");
@@ -90,7 +106,9 @@ void flush_results() {
 int run_program(int argc, char** argv) {
   return guarded(
       [](int count, char** values) {
+        guard_standard_streams();
         std::signal(SIGPIPE, SIG_IGN);
+        std::signal(SIGBUS, on_bus_error);
         std::signal(SIGXFSZ, SIG_IGN);
         CommandLine line;
         line.app.require_subcommand(0, 1);

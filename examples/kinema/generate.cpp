@@ -47,6 +47,18 @@ cogvideox::Request request_of(const Options& o) {
   return ask;
 }
 
+/// The library names fields; the command line's user typed flags.
+cogvideox::ClipSize checked(const cogvideox::Pipeline& pipeline, const cogvideox::Request& ask) {
+  try {
+    return pipeline.check(ask);
+  } catch (const ArgumentError& e) {
+    const std::string what = e.what();
+    for (const char* field : {"num-frames:", "height:", "width:", "steps:", "strength:"})
+      if (what.rfind(field, 0) == 0) usage_error("--", what);
+    throw;
+  }
+}
+
 void generate(const Options& o) {
   cogvideox::Request ask = request_of(o);
   const std::string output = required(o.output, "--output");
@@ -60,7 +72,7 @@ void generate(const Options& o) {
   refuse_wrong_inputs(config, o.image.has_value(), o.video.has_value());
   if (o.image) ask.image = read_picture(*o.image);
   if (o.video) ask.video = read_clip(*o.video, ask.num_frames);
-  const cogvideox::ClipSize size = pipeline.check(ask);
+  const cogvideox::ClipSize size = checked(pipeline, ask);
   if (size.decoded_frames != size.frames)
     warn(cat("--num-frames ", size.frames, " makes an even number of latent frames: ", size.decoded_frames, " frames come out (8N+1 avoids this)"));
   if (config.scheduler.num_train_timesteps % ask.steps != 0)

@@ -54,15 +54,13 @@ void VideoOutput::add(const Tensor<>& frames) {
 }
 
 void VideoOutput::finish() {
-  // The sheet first: if it cannot be written, no video is left behind by a run that failed.
-  if (sheet_) sheet_->write(sheet_path_);
-  try {
-    sink_->finish();
-  } catch (...) {
-    std::error_code ignored;
-    if (sheet_) std::filesystem::remove(sheet_path_, ignored);
-    throw;
-  }
+  if (!sheet_) return sink_->finish();
+  // The sheet is on the disk before the video takes its name, so that neither appears without the other.
+  io::FileWriter file(sheet_path_);
+  file.write(io::png_bytes(sheet_->picture()));
+  file.seal();
+  sink_->finish();
+  file.publish();
 }
 
 void VideoOutput::print_paths() const {

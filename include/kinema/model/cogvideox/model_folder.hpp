@@ -10,6 +10,7 @@
 #include <kinema/model/cogvideox/geometry.hpp>
 #include <kinema/model/cogvideox/transformer.hpp>
 #include <kinema/model/cogvideox/vae.hpp>
+#include <kinema/model/t5/encoder.hpp>
 #include <kinema/model/t5/load.hpp>
 
 #include <filesystem>

@@ -1,0 +1,152 @@
+#!/usr/bin/env bash
+# tests/program/program_test.sh KINEMA SOURCE - the program's promises: exit codes, one error line, nothing left behind.
+#
+# Every case is a line  expect CODE "words of the message" arguments…; a failed case prints what happened and is counted.
+set -u
+kinema=$1
+source_dir=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failed=0 cases=0
+export OMP_NUM_THREADS=2
+
+fail() { echo "FAILED: $*"; failed=$((failed + 1)); }
+
+# expect CODE WORDS ARGUMENTS…: the exit code, the words on stderr, one error line, an empty stdout and an unchanged folder.
+expect() {
+  local code=$1 words=$2 before after got
+  shift 2
+  cases=$((cases + 1))
+  before=$(find . -path ./log -prune -o -print | sort | md5sum)
+  timeout 60 "$kinema" "$@" >log/out 2>log/err
+  got=$?
+  after=$(find . -path ./log -prune -o -print | sort | md5sum)
+  [ "$got" = "$code" ] || fail "exit $got instead of $code: kinema $* ($(tail -n 2 log/err))"
+  grep -qF -- "$words" log/err || fail "no \"$words\" in: $(cat log/err) (kinema $*)"
+  [ "$(grep -c '^error:' log/err)" = 1 ] || fail "not exactly one error line: kinema $*: $(cat log/err)"
+  [ -s log/out ] && fail "stdout is not empty: kinema $*"
+  [ "$before" = "$after" ] || fail "files changed: kinema $*"
+}
+
+# accept ARGUMENTS…: exit 0 and no error line.
+accept() {
+  cases=$((cases + 1))
+  timeout 120 "$kinema" "$@" >log/out 2>log/err || fail "exit $? for: kinema $* ($(tail -n 2 log/err))"
+  grep -q '^error:' log/err && fail "error line with exit 0: kinema $*"
+  return 0
+}
+
+mkdir log
+accept init --preset tiny --seed 3 --output model --quiet
+ok=(generate --model model --prompt "a b" --steps 2 --quiet)
+
+# help, version, devices
+for command in "" generate encode-text tokenize encode decode inspect init; do accept $command --help; done
+accept --version
+grep -q "^kinema [0-9]" log/out || fail "--version prints no version"
+accept --list-devices
+grep -q "^cpu" log/out || fail "--list-devices has no cpu"
+expect 2 "command is required"
+expect 2 "frobnicate" frobnicate
+expect 2 "--no-such-flag" "${ok[@]}" --output v.npy --no-such-flag
+expect 2 "--output: is required" "${ok[@]}"
+expect 2 "--prompt: is required" generate --model model --output v.npy
+expect 2 "--model: is required" generate --prompt x --output v.npy
+
+# numbers are read whole
+for bad in "" " 5" "5 " 5.0 5x 0x5 1e1 five -1 0 1001 99999999999999999999 nan; do expect 2 "--steps" generate --model model --prompt x --output v.npy "--steps=$bad"; done
+for bad in "" -1 1.5 18446744073709551616 abc; do expect 2 "--seed" "${ok[@]}" --output v.npy "--seed=$bad"; done
+for bad in "" nan inf -inf x 1,5 0x1p3 -1; do expect 2 "--cfg-scale" "${ok[@]}" --output v.npy "--cfg-scale=$bad"; done
+for bad in 0 2 7 8 10 1000000 99999999999 -9 9.0; do expect 2 "num-frames" "${ok[@]}" --output v.npy "--num-frames=$bad"; done
+for bad in 0 8 40 63 -64 100000000000; do expect 2 "height" "${ok[@]}" --output v.npy "--height=$bad"; expect 2 "width" "${ok[@]}" --output v.npy "--width=$bad"; done
+expect 2 "nearest is 17" "${ok[@]}" --output v.npy --num-frames 15
+expect 2 "ddim, dpm" "${ok[@]}" --output v.npy --scheduler euler
+expect 2 "torch-cpu, philox" "${ok[@]}" --output v.npy --rng mt
+expect 2 "f32" "${ok[@]}" --output v.npy --dtype int8
+expect 2 "one of cpu, cuda" "${ok[@]}" --output v.npy --device tpu
+expect 5 "cuda:0" "${ok[@]}" --output v.npy --device cuda
+expect 2 "auto, on, off" "${ok[@]}" --output v.npy --vae-tiling=maybe
+expect 2 "--vae-tile-size" "${ok[@]}" --output v.npy --vae-tile-size 3x
+expect 2 "--strength" "${ok[@]}" --output v.npy --strength 0.5
+expect 2 "UTF-8" generate --model model --output v.npy --prompt $'a\xff'
+expect 2 ".mp4" "${ok[@]}" --output v.xyz
+expect 2 ".mp4" "${ok[@]}" --output v
+
+# models and files
+expect 3 "nowhere" generate --model nowhere --prompt x --output v.npy
+expect 3 "model_index.json" generate --model log --prompt x --output v.npy
+expect 3 "absent/v.npy" "${ok[@]}" --output absent/v.npy
+expect 3 "missing.png" encode --model model --input missing.png --output l.safetensors
+expect 3 "missing.safetensors" decode --model model --latents missing.safetensors --output v.npy
+expect 3 "" inspect nowhere
+mkfifo pipe
+expect 3 "pipe" decode --model model --latents pipe --output v.npy
+rm pipe
+expect 2 "image" "${ok[@]}" --output v.npy --init-image "$source_dir/examples/models/shapes/README.md"
+
+broken() {  # broken FILE SED-EXPRESSION WORDS: a copy of the model with one file edited is refused with exit 3
+  rm -rf bad && cp -r model bad
+  sed -i "$2" "bad/$1"
+  expect 3 "$3" tokenize --model bad --prompt x
+}
+broken model_index.json 's/T5EncoderModel/BertModel/' "BertModel"
+broken model_index.json 's/CogVideoXPipeline/FluxPipeline/' "_class_name"
+broken transformer/config.json 's/"num_layers": 2/"num_layers": 3/' "transformer_blocks.2"
+broken transformer/config.json 's/"num_layers": 2/"num_layers": "2"/' "num_layers"
+broken transformer/config.json 's/"num_layers": 2/"num_layers": 2.0/' "num_layers"
+broken transformer/config.json 's/"num_layers": 2/"num_layers": true/' "num_layers"
+broken transformer/config.json 's/"num_layers": 2/"num_layers": 1000000000/' "num_layers"
+broken transformer/config.json 's/"num_layers": 2/"num_layers": 2, "num_layers": 2/' "duplicate"
+broken transformer/config.json 's/"patch_size": 2/"patch_size": 0/' "patch_size"
+broken transformer/config.json 's/"text_embed_dim": 32/"text_embed_dim": 64/' "text_embed_dim"
+broken transformer/config.json 's/gelu-approximate/gulu/' "activation_fn"
+broken vae/config.json 's/"norm_num_groups": 4/"norm_num_groups": 3/' "norm_num_groups"
+broken vae/config.json 's/"scaling_factor": 0.7/"scaling_factor": NaN/' "vae/config.json"
+broken scheduler/scheduler_config.json 's/"trailing"/"sideways"/' "timestep_spacing"
+broken scheduler/scheduler_config.json 's/DDIM/Euler/' "_class_name"
+broken text_encoder/config.json 's/"d_model": 32/"d_model": -32/' "d_model"
+for part in transformer vae text_encoder scheduler tokenizer; do
+  rm -rf bad && cp -r model bad && rm -r "bad/$part"
+  expect 3 "$part" tokenize --model bad --prompt x
+done
+rm -rf bad && cp -r model bad && truncate -s -1 bad/vae/diffusion_pytorch_model.safetensors
+expect 3 "vae" tokenize --model bad --prompt x
+rm -rf bad && cp -r model bad && : >bad/tokenizer/spiece.model
+expect 3 "spiece.model" tokenize --model bad --prompt x
+rm -rf bad
+
+# what works
+accept tokenize --model model --prompt "--help"
+[ "$(wc -w <log/out)" = 32 ] || fail "tokenize prints $(wc -w <log/out) ids instead of 32"
+[ "$(wc -l <log/out)" = 1 ] || fail "tokenize prints more than one line"
+accept tokenize --model model --prompt=
+accept inspect model
+accept inspect model/vae/diffusion_pytorch_model.safetensors
+accept encode-text --model model --prompt "a b" --output text.safetensors --quiet
+accept "${ok[@]}" --output v.npy --save-latents l.safetensors
+[ -s v.npy ] && [ -s l.safetensors ] && [ -s v_contact_sheet.png ] || fail "generate left files out: $(ls)"
+accept decode --model model --latents l.safetensors --output w.npy --quiet --no-contact-sheet
+cmp v.npy w.npy || fail "decoding saved latents gives another video"
+accept "${ok[@]}" --output again.npy --threads 1 --no-contact-sheet
+cmp v.npy again.npy || fail "one thread gives other bits than two"
+accept "${ok[@]}" --output v.mp4
+accept "${ok[@]}" --output frame_%05d.png --no-contact-sheet
+[ -s frame_00008.png ] || fail "no frame_00008.png"
+accept encode --model model --input v.npy --output z.safetensors --quiet
+accept decode --model model --latents z.safetensors --output z.npy --quiet --vae-tiling --vae-tile-size 48x40
+accept generate --model model --prompt "a b" --steps 4 --init-video v.npy --strength 0.5 --output edit.npy --quiet --scheduler dpm
+accept "${ok[@]}" --num-frames 5 --output five.npy
+grep -q "warning:.*8 frames come out" log/err || fail "no warning for an even number of latent frames: $(cat log/err)"
+accept "${ok[@]}" --num_frames=1 --guidance_scale=1 --num_inference_steps 1 --output one.png
+
+# an old file stays whole when a run fails
+cp v.npy old.npy
+expect 3 "nowhere" generate --model nowhere --prompt x --output old.npy
+cmp v.npy old.npy || fail "an old file was changed by a failed run"
+(trap '' PIPE; "$kinema" tokenize --model model --prompt x >/dev/full 2>log/err)
+[ $? = 1 ] || fail "a full stdout is no failure"
+grep -q '^error: stdout' log/err || fail "a full stdout is not named"
+
+echo "$cases cases, $failed failed"
+[ "$failed" = 0 ]
