@@ -20,15 +20,15 @@ namespace kinema::inline KINEMA_ABI::kernel {
 namespace cpu {
 
 /// Rows and columns of y that are one item.
-struct Tile {
+struct ProductTile {
   std::int64_t rows, columns;
 };
 
 /// A tile packs its share of both operands, so larger tiles waste less (608 x 480: 3 % of the time of a product with
 /// K = 1920, 304 x 480: 8 %). Small products are cut further, so that there is something to share out.
-inline Tile tile_for(std::int64_t stack, std::int64_t m, std::int64_t n, bool library) {
+inline ProductTile tile_for(std::int64_t stack, std::int64_t m, std::int64_t n, bool library) {
   constexpr std::int64_t enough = 16, least = 96;
-  Tile t{std::min<std::int64_t>(m, library ? 608 : 240), std::min<std::int64_t>(n, 480)};  // our own tiles keep rows in the second-level cache
+  ProductTile t{std::min<std::int64_t>(m, library ? 608 : 240), std::min<std::int64_t>(n, 480)};  // our own tiles keep rows in the second-level cache
   const auto count = [&] { return stack * ((m + t.rows - 1) / t.rows) * ((n + t.columns - 1) / t.columns); };
   const auto half = [](std::int64_t v) { return (v / 2 + 47) / 48 * 48; };  // whole register tiles: multiples of 6 rows, 16 columns
   while (count() < enough && (t.rows > least || t.columns > least))
@@ -52,7 +52,7 @@ void tiled_product(CpuContext& ctx, const Operand& a, const Operand& b, const Vi
   constexpr bool in_place = std::is_same_v<T, C>;
   const std::int64_t m = y.size[1], n = y.size[2];
   const bool library = has_library<C> && k > 0 && is_plain<C>(a.first, m, k) && is_plain<C>(b.first, k, n);
-  const Tile tile = tile_for(y.size[0], m, n, library);
+  const ProductTile tile = tile_for(y.size[0], m, n, library);
   const std::int64_t tiles_m = (m + tile.rows - 1) / tile.rows, tiles_n = (n + tile.columns - 1) / tile.columns;
   const std::int64_t working = blocked::scratch_size<C>(tile.rows), own_size = working + (in_place ? 0 : tile.rows * tile.columns + 16);
   const auto scratch = ctx.scratch(static_cast<std::size_t>(ctx.threads) * static_cast<std::size_t>(own_size) * sizeof(C));

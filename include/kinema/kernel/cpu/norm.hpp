@@ -35,10 +35,10 @@ C row_sum(std::int64_t n, const C* x, const F& f) {
 }
 
 template <class C>
-struct Moments { C mean, rstd; };
+struct RowMoments { C mean, rstd; };
 
 template <class C>
-Moments<C> moments(std::int64_t n, const C* x, C eps) {
+RowMoments<C> moments(std::int64_t n, const C* x, C eps) {
   const C mean = row_sum<C>(n, x, [](const simd::batch<C>& v) { return v; }) / static_cast<C>(n);
   const simd::batch<C> m = simd::fill<C>(mean);
   const C var = row_sum<C>(n, x, [&](const simd::batch<C>& v) { return (v - m) * (v - m); }) / static_cast<C>(n);
@@ -62,7 +62,7 @@ void normalize_row(std::int64_t n, const T* x, const compute_t<T>* factor, const
   using C = compute_t<T>;
   using V = simd::batch<C>;
   const C* row = widened_row(n, x, buffer);
-  const Moments<C> m = moments(n, row, eps);
+  const RowMoments<C> m = moments(n, row, eps);
   const V mean = simd::fill<C>(m.mean), rstd = simd::fill<C>(m.rstd);
   if constexpr (std::is_same_v<T, C>) {
     simd::transform<T>(n, y, [&](const V& v, const V& f, const V& o) { return simd::fma<C>((v - mean) * rstd, f, o); }, row, factor, offset);
