@@ -82,8 +82,11 @@ TEST_CASE("position buckets equal the reference's for every distance", "[t5][gol
     const GoldenCase golden(name);
     const t5::Config c = t5::read_config(golden.json.at("config"));
     const Tensor<> buckets = golden.stored("buckets");
-    for (std::int64_t i = 0; i < 451; ++i)
-      CHECK(kernel::cpu::relative_position_bucket(i - 225, c.relative_attention_num_buckets, c.relative_attention_max_distance) == buckets.data<std::int32_t>()[i]);
+    Tensor<> table = empty({c.relative_attention_num_buckets, 1}, DType::f32);  // row b holds b
+    for (std::int64_t b = 0; b < table.numel(); ++b) table.data<float>()[b] = static_cast<float>(b);
+    const Tensor<> bias = op::relative_position_bias(table, 226, c.relative_attention_num_buckets, c.relative_attention_max_distance);
+    const Tensor<float, 3> y(bias);
+    for (std::int64_t r = -225; r <= 225; ++r) CHECK(y(0, r < 0 ? -r : 0, r < 0 ? 0 : r) == static_cast<float>(buckets.data<std::int32_t>()[r + 225]));
   }
 }
 
