@@ -5,8 +5,8 @@
 
 namespace program {
 
-/// The instruction set of everything but main.cpp: base, sse42, avx2, avx512 or avx512bf16. Constant-initialised.
-extern const char* const built_for;
+/// What everything but main.cpp is compiled for, bits of kinema::CpuFeature. A constant: it is read before anything runs.
+extern const unsigned built_for_features;
 
 /// Parses, runs and reports; returns the exit code.
 int run_program(int argc, char** argv);

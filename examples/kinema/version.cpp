@@ -3,11 +3,12 @@
 
 #include <kinema/core/config.hpp>
 #include <kinema/core/error.hpp>
+#include <kinema/runtime/cpu_features.hpp>
 #include <kinema/runtime/devices.hpp>
 
 namespace program {
 
-const char* const built_for = KINEMA_STRING(KINEMA_ISA);
+constinit const unsigned built_for_features = kinema::compiled_cpu_features;
 
 std::string version_text() {
   std::string compiler =

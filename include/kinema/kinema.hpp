@@ -70,6 +70,7 @@
 #include <kinema/op/rope.hpp>
 #include <kinema/op/runs.hpp>
 #include <kinema/runtime/context.hpp>
+#include <kinema/runtime/cpu_features.hpp>
 #include <kinema/runtime/devices.hpp>
 #include <kinema/runtime/memory.hpp>
 #include <kinema/runtime/observer.hpp>
