@@ -4,6 +4,7 @@
 #include <kinema/core/parallel.hpp>
 #include <kinema/kernel/cpu/detail/activation.hpp>
 #include <kinema/kernel/cpu/detail/convert.hpp>
+#include <kinema/kernel/cpu/detail/rows.hpp>
 #include <kinema/kernel/elementwise.hpp>
 
 #include <algorithm>
@@ -11,8 +12,6 @@
 namespace kinema::inline KINEMA_ABI::kernel {
 
 namespace cpu {
-
-inline constexpr std::int64_t pointwise_grain = 1 << 14;  ///< elements per item: a few microseconds, and a multiple of every SIMD width
 
 /// y[i] = f(x[i]) for n contiguous elements.
 template <class T, class F>
@@ -86,14 +85,6 @@ void combine(const Combine& op, int threads) {
       for (std::int64_t i = 0; i < n; ++i) y[i] = round_to<T>(sums[i]);
     }
   });
-}
-
-/// Calls f(row, group) for rows [begin, end), which may lie in several runs.
-template <class F>
-void for_rows_in_runs(const View<const std::int64_t, 2>& runs, std::int64_t begin, std::int64_t end, const F& f) {
-  std::int64_t row = begin;
-  for (std::int64_t r = 0; r < runs.size[0] && row < end; ++r)
-    for (; row < std::min(runs(r, 0), end); ++row) f(row, runs(r, 1));
 }
 
 template <class T>

@@ -5,8 +5,8 @@
 // conditioning maps folded into it, and the activation.
 #pragma once
 
+#include <kinema/kernel/cpu/detail/nearest.hpp>
 #include <kinema/kernel/cpu/detail/simd.hpp>
-#include <kinema/kernel/cpu/resample.hpp>  // nearest_frame
 #include <kinema/kernel/group_norm.hpp>
 
 #include <cmath>

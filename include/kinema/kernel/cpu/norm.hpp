@@ -6,7 +6,7 @@
 
 #include <kinema/core/parallel.hpp>
 #include <kinema/kernel/cpu/detail/convert.hpp>
-#include <kinema/kernel/cpu/elementwise.hpp>  // for_rows_in_runs
+#include <kinema/kernel/cpu/detail/rows.hpp>
 #include <kinema/kernel/norm.hpp>
 
 #include <algorithm>

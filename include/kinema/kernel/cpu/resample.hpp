@@ -1,6 +1,7 @@
 // kinema/kernel/cpu/resample.hpp - index maps around blocked activations on the CPU: rows are copied, values at most averaged.
 #pragma once
 
+#include <kinema/kernel/cpu/detail/nearest.hpp>
 #include <kinema/kernel/cpu/detail/simd.hpp>
 #include <kinema/kernel/resample.hpp>
 
@@ -52,12 +53,6 @@ inline void copy_row(const Ref& x, const char* from, const Ref& y, char* to) {
   }
   for (std::int64_t j = 0; j < y.shape[4]; ++j)
     std::memcpy(to + j * y.stride[4] * static_cast<std::int64_t>(size), from + j * x.stride[4] * static_cast<std::int64_t>(size), pixel);
-}
-
-/// Source frame of a nearest upsampling in time by a whole factor; with `first`, frame 0 stands alone.
-inline std::int64_t nearest_frame(std::int64_t t, std::int64_t T, std::int64_t sources, std::int64_t first) {
-  if (t < first) return t;
-  return first + (t - first) * (sources - first) / (T - first);
 }
 
 }  // namespace cpu
