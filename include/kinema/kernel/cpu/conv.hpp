@@ -8,7 +8,7 @@
 
 #include <kinema/kernel/conv.hpp>
 #include <kinema/kernel/cpu/detail/simd.hpp>
-#include <kinema/kernel/cpu/detail/conv_tile.hpp>
+#include <kinema/kernel/cpu/detail/winograd.hpp>
 
 #include <cstring>
 
@@ -25,6 +25,7 @@ inline std::int64_t conv_slab_pixels(std::int64_t taps, std::int64_t inputs) {
 template <class C>
 void conv(CpuContext& ctx, const View<const C, 6>& x, const PackedConv<C>& w, const C* bias, const View<const C, 6>& residual,
           const View<C, 6>& y, std::int64_t stride) {
+  if (winograd_suits(w, y.size[5], stride)) return winograd_conv(ctx, x, w, bias, residual, y);
   const std::int64_t B = y.size[0], T = y.size[2], H = y.size[3], W = y.size[4];
   const std::int64_t groups = w.groups(), slices = w.slices();
   const std::int64_t rows = std::max<std::int64_t>(1, std::min(H, conv_slab_pixels(w.taps(), w.inputs) / std::max<std::int64_t>(W, 1)));

@@ -5,7 +5,7 @@
 // conditioning maps folded into it, and the activation.
 #pragma once
 
-#include <kinema/kernel/cpu/detail/nearest.hpp>
+#include <kinema/kernel/cpu/detail/frames.hpp>
 #include <kinema/kernel/cpu/detail/simd.hpp>
 #include <kinema/kernel/group_norm.hpp>
 

@@ -1,7 +1,7 @@
 // kinema/kernel/cpu/resample.hpp - index maps around blocked activations on the CPU: rows are copied, values at most averaged.
 #pragma once
 
-#include <kinema/kernel/cpu/detail/nearest.hpp>
+#include <kinema/kernel/cpu/detail/frames.hpp>
 #include <kinema/kernel/cpu/detail/simd.hpp>
 #include <kinema/kernel/resample.hpp>
 
@@ -10,12 +10,6 @@
 
 namespace kinema::inline KINEMA_ABI::kernel {
 namespace cpu {
-
-/// Calls f(b, k, t) for every frame of every channel block, in parallel.
-template <class F>
-void for_each_frame(int threads, std::int64_t B, std::int64_t K, std::int64_t T, const F& f) {
-  parallel_for(B * K * T, threads, [&](std::int64_t item) { f(item / (T * K), item / T % K, item % T); });
-}
 
 /// Rounds one element of a floating type to another.
 template <class To, class From>

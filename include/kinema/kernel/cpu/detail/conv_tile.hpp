@@ -172,10 +172,15 @@ struct TileTarget {
   static constexpr std::int64_t lanes = simd::lanes<C>;
   C* y[tile_vectors] = {};
   const C* residual[tile_vectors] = {};
-  const C* bias;
+  const C* bias;                       ///< of the group, a whole number of vectors
   std::int64_t vectors, tail;          ///< vectors of the group; valid lanes of its last vector, 0 if all
   std::int64_t pixel, residual_pixel;  ///< distance of neighbouring pixels
 
+  /// Sums that stay in working memory.
+  TileTarget(C* data, std::int64_t vector_count, std::int64_t vector_stride, const C* zeros)
+      : bias(zeros), vectors(vector_count), tail(0), pixel(lanes), residual_pixel(0) {
+    for (std::int64_t v = 0; v < vectors; ++v) y[v] = data + v * vector_stride;
+  }
   TileTarget(const PackedConv<C>& w, std::int64_t g, const View<C, 6>& to, const View<const C, 6>& add, const C* all_bias)
       : bias(all_bias + g * tile_vectors * lanes), vectors(w.group_vectors(g)), pixel(to.stride[4]), residual_pixel(add.stride[4]) {
     const std::int64_t block = to.size[5];
