@@ -63,7 +63,9 @@ endif()
 find_package(xsimd QUIET CONFIG)
 _kinema_use(XSIMD xsimd_FOUND)
 if(KINEMA_USE_XSIMD)
-  target_link_libraries(kinema_headers INTERFACE xsimd)
+  # Not its target: Debian's names a library xtl that is not there. The folder is all that there is to it.
+  get_target_property(_kinema_xsimd xsimd INTERFACE_INCLUDE_DIRECTORIES)
+  target_include_directories(kinema_headers SYSTEM INTERFACE "${_kinema_xsimd}")
   target_compile_definitions(kinema_headers INTERFACE KINEMA_WITH_XSIMD=1)
 endif()
 
