@@ -102,6 +102,9 @@ TEST_CASE("pictures that are none are refused by name") {
   bad[20] = static_cast<char>(bad[20] ^ 1);
   CHECK(contains(refusal(bad), "checksum of chunk IHDR is wrong"));
   CHECK(contains(refusal("\xFF\xD8\xFF\xD9"), "JPEG: has no picture"));
+  std::string codes = from_hex(test::jpeg_pictures[0].file);  // stb_image would write behind its table
+  codes[codes.find("\xFF\xC4") + 5] = '\xFF';
+  CHECK(contains(refusal(codes), "malformed Huffman tables"));
 }
 
 TEST_CASE("the content decides, not the name") {

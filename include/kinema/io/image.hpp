@@ -162,6 +162,19 @@ inline PictureFacts walk_png(std::span<const unsigned char> file, std::string_vi
   }
 }
 
+/// Whether the tables of a DHT segment fill it exactly, with at most 256 codes each: stb_image trusts the counts and would
+/// write behind its table.
+inline bool huffman_tables_are_sane(std::span<const unsigned char> body) {
+  while (!body.empty()) {
+    if (body.size() < 17) return false;
+    std::size_t codes = 0;
+    for (std::size_t i = 1; i <= 16; ++i) codes += body[i];
+    if (codes > 256 || codes > body.size() - 17) return false;
+    body = body.subspan(17 + codes);
+  }
+  return true;
+}
+
 /// All markers from SOI to EOI, scans included.
 inline PictureFacts walk_jpeg(std::span<const unsigned char> file, std::string_view where) {
   const auto fail = [&](std::size_t at, std::string_view what) -> void { throw IoError(cat(where, ": JPEG: ", what, " at byte ", at)); };
@@ -191,6 +204,7 @@ inline PictureFacts walk_jpeg(std::span<const unsigned char> file, std::string_v
       facts.width = std::uint64_t{body[3]} << 8 | body[4];
       has_frame = true;
     }
+    if (marker == 0xC4 && !huffman_tables_are_sane(body)) fail(at, "malformed Huffman tables");
     if (marker == 0xE1 && facts.exif.empty() && body.size() > exif_mark.size() && std::memcmp(body.data(), exif_mark.data(), exif_mark.size()) == 0)
       facts.exif = body.subspan(exif_mark.size());
     at += length;
