@@ -76,7 +76,7 @@ expect 2 ".mp4" "${ok[@]}" --output v
 # models and files
 expect 3 "nowhere" generate --model nowhere --prompt x --output v.npy
 expect 3 "model_index.json" generate --model log --prompt x --output v.npy
-expect 3 "absent/v.npy" "${ok[@]}" --output absent/v.npy
+expect 3 "model_index.json/v.npy" "${ok[@]}" --output model/model_index.json/v.npy
 expect 3 "missing.png" encode --model model --input missing.png --output l.safetensors
 expect 3 "missing.safetensors" decode --model model --latents missing.safetensors --output v.npy
 expect 3 "" inspect nowhere
@@ -138,7 +138,9 @@ accept decode --model model --latents z.safetensors --output z.npy --quiet --vae
 accept generate --model model --prompt "a b" --steps 4 --init-video v.npy --strength 0.5 --output edit.npy --quiet --scheduler dpm
 accept "${ok[@]}" --num-frames 5 --output five.npy
 grep -q "warning:.*8 frames come out" log/err || fail "no warning for an even number of latent frames: $(cat log/err)"
-accept "${ok[@]}" --num_frames=1 --guidance_scale=1 --num_inference_steps 1 --output one.png
+accept generate --model model --prompt=x --num_frames=1 --guidance_scale=1 --num_inference_steps 1 --output new/folder/one.png --quiet
+[ -s new/folder/one.png ] || fail "parent folders are not created"
+expect 2 "--steps" "${ok[@]}" --steps 3 --output v.npy
 
 # an old file stays whole when a run fails
 cp v.npy old.npy
