@@ -1,6 +1,7 @@
 // tests/io/image_test.cpp - pictures decoded as Pillow does, every cut refused, and its resize byte for byte.
 #include "io/pictures.hpp"
 #include "io/scratch_folder.hpp"
+#include "support/golden.hpp"
 
 #include <kinema/io/image.hpp>
 
@@ -30,9 +31,12 @@ std::string chunk(const std::string& kind, const std::string& body) {
   };
   const std::string checked = kind + body;
   const auto* data = reinterpret_cast<const unsigned char*>(checked.data());
-  return number(static_cast<std::uint32_t>(body.size())) + checked + number(io::detail::png_checksum({data, checked.size()}));
+  return number(static_cast<std::uint32_t>(body.size())) + checked +
+         number(io::detail::png_checksum({data, checked.size()}));
 }
-std::string header(const std::string& width, const std::string& height) { return chunk("IHDR", width + height + std::string("\x08\x02\0\0\0", 5)); }
+std::string header(const std::string& width, const std::string& height) {
+  return chunk("IHDR", width + height + std::string("\x08\x02\0\0\0", 5));
+}
 const std::string signature = "\x89PNG\r\n\x1a\n";
 
 }  // namespace
@@ -53,7 +57,8 @@ TEST_CASE("JPEG pictures decode to Pillow's pixels within the freedom of the sta
     REQUIRE(t.shape() == Shape{p.height, p.width, 3});
     const std::string expected = from_hex(p.pixels), got = pixels_of(t);
     int worst = 0;
-    for (std::size_t i = 0; i < got.size(); ++i) worst = std::max(worst, std::abs(static_cast<unsigned char>(got[i]) - static_cast<unsigned char>(expected[i])));
+    for (std::size_t i = 0; i < got.size(); ++i)
+      worst = std::max(worst, std::abs(static_cast<unsigned char>(got[i]) - static_cast<unsigned char>(expected[i])));
     CHECK(worst <= 8);  // other inverse transforms and chroma filters
   }
 }
@@ -92,12 +97,24 @@ TEST_CASE("pictures that are none are refused by name") {
   CHECK(contains(refusal("GIF89a"), "is GIF"));
   CHECK(contains(refusal("<html>"), "is an HTML"));
   CHECK(contains(refusal(signature), "PNG: is truncated: a chunk needs 12 bytes, 0 are left at byte 8"));
-  CHECK(contains(refusal(signature + header(std::string("\0\0\0\0", 4), std::string("\0\0\0\1", 4)) + chunk("IDAT", "") + chunk("IEND", "")), "a picture of 0x1 pixels"));
-  CHECK(contains(refusal(signature + header(std::string("\0\0\xFF\xFF", 4), std::string("\0\0\xFF\xFF", 4)) + chunk("IDAT", "") + chunk("IEND", "")), "a picture of 65535x65535 pixels; sides are limited to 16384"));
-  CHECK(contains(refusal(signature + header(std::string("\x80\0\0\0", 4), std::string("\0\0\0\1", 4)) + chunk("IDAT", "") + chunk("IEND", "")), "2147483648x1"));
-  CHECK(contains(refusal(signature + header(std::string("\0\0\x40\0", 4), std::string("\0\0\x40\0", 4)) + chunk("IDAT", "") + chunk("IEND", "")), "pixels to 67108864"));
-  CHECK(contains(refusal(signature + header(std::string("\0\0\0\1", 4), std::string("\0\0\0\1", 4)) + chunk("IEND", "")), "no picture data"));
-  CHECK(contains(refusal(signature + header(std::string("\0\0\0\2", 4), std::string("\0\0\0\2", 4)) + chunk("IDAT", "x\x9c\x03") + chunk("IEND", "")), "malformed PNG"));
+  CHECK(contains(refusal(signature + header(std::string("\0\0\0\0", 4), std::string("\0\0\0\1", 4)) +
+                         chunk("IDAT", "") + chunk("IEND", "")),
+                 "a picture of 0x1 pixels"));
+  CHECK(contains(refusal(signature + header(std::string("\0\0\xFF\xFF", 4), std::string("\0\0\xFF\xFF", 4)) +
+                         chunk("IDAT", "") + chunk("IEND", "")),
+                 "a picture of 65535x65535 pixels; sides are limited to 16384"));
+  CHECK(contains(refusal(signature + header(std::string("\x80\0\0\0", 4), std::string("\0\0\0\1", 4)) +
+                         chunk("IDAT", "") + chunk("IEND", "")),
+                 "2147483648x1"));
+  CHECK(contains(refusal(signature + header(std::string("\0\0\x40\0", 4), std::string("\0\0\x40\0", 4)) +
+                         chunk("IDAT", "") + chunk("IEND", "")),
+                 "pixels to 67108864"));
+  CHECK(
+      contains(refusal(signature + header(std::string("\0\0\0\1", 4), std::string("\0\0\0\1", 4)) + chunk("IEND", "")),
+               "no picture data"));
+  CHECK(contains(refusal(signature + header(std::string("\0\0\0\2", 4), std::string("\0\0\0\2", 4)) +
+                         chunk("IDAT", "x\x9c\x03") + chunk("IEND", "")),
+                 "malformed PNG"));
   std::string bad = from_hex(test::png_pictures[0].file);
   bad[20] = static_cast<char>(bad[20] ^ 1);
   CHECK(contains(refusal(bad), "checksum of chunk IHDR is wrong"));
@@ -129,7 +146,8 @@ TEST_CASE("a written PNG reads back equal") {
 TEST_CASE("Lanczos resizing equals Pillow's in every byte") {
   for (const auto& r : test::resizes) {
     INFO(r.from_width << "x" << r.from_height << " to " << r.to_width << "x" << r.to_height);
-    const Tensor<> out = io::resize_lanczos(tensor_of(test::noise(r.from_width, r.from_height), {r.from_height, r.from_width, 3}), r.to_width, r.to_height);
+    const Tensor<> out = io::resize_lanczos(
+        tensor_of(test::noise(r.from_width, r.from_height), {r.from_height, r.from_width, 3}), r.to_width, r.to_height);
     REQUIRE(out.shape() == Shape{r.to_height, r.to_width, 3});
     std::uint64_t h = 0xcbf29ce484222325u;
     for (const char c : pixels_of(out)) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
@@ -137,4 +155,18 @@ TEST_CASE("Lanczos resizing equals Pillow's in every byte") {
   }
   CHECK_THROWS_AS(io::resize_lanczos(empty({4, 4, 3}, DType::u8), 0, 4), ArgumentError);
   CHECK_THROWS_AS(io::resize_lanczos(empty({4, 4, 4}, DType::u8), 2, 2), ShapeError);
+}
+
+TEST_CASE("resized pictures equal Pillow's, whichever pass comes first", "[image][golden]") {
+  const test::GoldenCase golden("resize");
+  const io::Json calls = golden.json.at("call");
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    const io::Json call = calls.at(i);
+    const auto from = call.integers("from"), to = call.integers("to");
+    const Tensor<> picture = test::filled_pixels(cat("in.image.", i), {from[0], from[1], 3});
+    const Tensor<> got = io::resize_lanczos(picture, to[1], to[0]), want = golden.stored(call.string("tensor"));
+    CAPTURE(i);
+    REQUIRE(got.shape() == want.shape());
+    CHECK(std::equal(got.data<std::uint8_t>(), got.data<std::uint8_t>() + got.numel(), want.data<std::uint8_t>()));
+  }
 }

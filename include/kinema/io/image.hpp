@@ -42,7 +42,9 @@ inline std::size_t& stb_limit() {
   return bytes;
 }
 inline void* stb_allocate(std::size_t bytes) { return bytes > stb_limit() ? nullptr : std::malloc(bytes); }
-inline void* stb_reallocate(void* p, std::size_t bytes) { return bytes > stb_limit() ? nullptr : std::realloc(p, bytes); }
+inline void* stb_reallocate(void* p, std::size_t bytes) {
+  return bytes > stb_limit() ? nullptr : std::realloc(p, bytes);
+}
 [[noreturn]] inline void stb_assertion() { throw IoError("picture: malformed (an assumption of the decoder failed)"); }
 
 /// A private copy in every translation unit: it cannot clash with a program's own stb.
@@ -115,7 +117,9 @@ struct PictureFacts {
   std::span<const unsigned char> exif;  // the TIFF block, if there is one
 };
 
-inline std::uint32_t big_endian_32(const unsigned char* p) { return std::uint32_t{p[0]} << 24 | std::uint32_t{p[1]} << 16 | std::uint32_t{p[2]} << 8 | p[3]; }
+inline std::uint32_t big_endian_32(const unsigned char* p) {
+  return std::uint32_t{p[0]} << 24 | std::uint32_t{p[1]} << 16 | std::uint32_t{p[2]} << 8 | p[3];
+}
 
 inline std::uint32_t png_checksum(std::span<const unsigned char> bytes) {
   static constexpr auto table = [] {
@@ -134,7 +138,9 @@ inline std::uint32_t png_checksum(std::span<const unsigned char> bytes) {
 
 /// All chunks with their checksums, from IHDR to IEND. Bytes after IEND are ignored.
 inline PictureFacts walk_png(std::span<const unsigned char> file, std::string_view where) {
-  const auto fail = [&](std::size_t at, const std::string& what) -> void { throw IoError(cat(where, ": PNG: ", what, " at byte ", at)); };
+  const auto fail = [&](std::size_t at, const std::string& what) -> void {
+    throw IoError(cat(where, ": PNG: ", what, " at byte ", at));
+  };
   PictureFacts facts;
   std::size_t at = 8;
   bool has_data = false;
@@ -143,9 +149,11 @@ inline PictureFacts walk_png(std::span<const unsigned char> file, std::string_vi
     if (left < 12) fail(at, cat("is truncated: a chunk needs 12 bytes, ", left, " are left"));
     const std::uint64_t length = big_endian_32(&file[at]);
     const std::string_view kind(reinterpret_cast<const char*>(&file[at + 4]), 4);
-    if (length > left - 12) fail(at, cat("is truncated: chunk ", printable(kind), " has ", length, " bytes, ", left - 12, " are left"));
+    if (length > left - 12)
+      fail(at, cat("is truncated: chunk ", printable(kind), " has ", length, " bytes, ", left - 12, " are left"));
     const auto body = file.subspan(at + 8, length);
-    if (png_checksum(file.subspan(at + 4, length + 4)) != big_endian_32(&file[at + 8 + length])) fail(at, cat("checksum of chunk ", printable(kind), " is wrong"));
+    if (png_checksum(file.subspan(at + 4, length + 4)) != big_endian_32(&file[at + 8 + length]))
+      fail(at, cat("checksum of chunk ", printable(kind), " is wrong"));
     if (at == 8 && (kind != "IHDR" || length != 13)) fail(at, "must begin with IHDR");
     if (kind == "IHDR") {
       if (at != 8) fail(at, "has a second IHDR");
@@ -177,7 +185,9 @@ inline bool huffman_tables_are_sane(std::span<const unsigned char> body) {
 
 /// All markers from SOI to EOI, scans included.
 inline PictureFacts walk_jpeg(std::span<const unsigned char> file, std::string_view where) {
-  const auto fail = [&](std::size_t at, std::string_view what) -> void { throw IoError(cat(where, ": JPEG: ", what, " at byte ", at)); };
+  const auto fail = [&](std::size_t at, std::string_view what) -> void {
+    throw IoError(cat(where, ": JPEG: ", what, " at byte ", at));
+  };
   constexpr std::string_view exif_mark("Exif\0\0", 6);
   PictureFacts facts;
   std::size_t at = 2;
@@ -194,7 +204,8 @@ inline PictureFacts walk_jpeg(std::span<const unsigned char> file, std::string_v
     if (file.size() - at < 2) fail(at, "is truncated in a marker's length");
     const std::size_t length = std::size_t{file[at]} << 8 | file[at + 1];
     if (length < 2) fail(at, "a marker's length is below 2");
-    if (length > file.size() - at) fail(at, cat("is truncated: a marker has ", length, " bytes, ", file.size() - at, " are left"));
+    if (length > file.size() - at)
+      fail(at, cat("is truncated: a marker has ", length, " bytes, ", file.size() - at, " are left"));
     const auto body = file.subspan(at + 2, length - 2);
     if (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC) {
       if (has_frame) fail(at, "has a second frame header");
@@ -205,12 +216,15 @@ inline PictureFacts walk_jpeg(std::span<const unsigned char> file, std::string_v
       has_frame = true;
     }
     if (marker == 0xC4 && !huffman_tables_are_sane(body)) fail(at, "malformed Huffman tables");
-    if (marker == 0xE1 && facts.exif.empty() && body.size() > exif_mark.size() && std::memcmp(body.data(), exif_mark.data(), exif_mark.size()) == 0)
+    if (marker == 0xE1 && facts.exif.empty() && body.size() > exif_mark.size() &&
+        std::memcmp(body.data(), exif_mark.data(), exif_mark.size()) == 0)
       facts.exif = body.subspan(exif_mark.size());
     at += length;
     if (marker != 0xDA) continue;
     has_scan = true;  // entropy-coded bytes up to the next marker that is neither stuffing nor a restart
-    while (at + 1 < file.size() && !(file[at] == 0xFF && file[at + 1] != 0 && !(file[at + 1] >= 0xD0 && file[at + 1] <= 0xD7))) ++at;
+    while (at + 1 < file.size() &&
+           !(file[at] == 0xFF && file[at + 1] != 0 && !(file[at + 1] >= 0xD0 && file[at + 1] <= 0xD7)))
+      ++at;
     if (at + 1 >= file.size()) fail(file.size(), "is truncated: the end marker (EOI) is missing");
   }
   if (!has_frame || !has_scan) fail(at, "has no picture");
@@ -227,8 +241,10 @@ struct LanczosTaps {
   std::vector<std::int32_t> weight;  // `stride` per output
   std::int64_t stride = 0;
 
-  LanczosTaps(std::int64_t in, std::int64_t out) : first(static_cast<std::size_t>(out)), count(static_cast<std::size_t>(out)) {
-    const double scale = static_cast<double>(in) / static_cast<double>(out), filter = std::max(scale, 1.0), support = 3.0 * filter;
+  LanczosTaps(std::int64_t in, std::int64_t out)
+      : first(static_cast<std::size_t>(out)), count(static_cast<std::size_t>(out)) {
+    const double scale = static_cast<double>(in) / static_cast<double>(out), filter = std::max(scale, 1.0),
+                 support = 3.0 * filter;
     const double inverse = 1.0 / filter;
     stride = static_cast<std::int64_t>(std::ceil(support)) * 2 + 1;
     weight.resize(static_cast<std::size_t>(out * stride));
@@ -247,7 +263,8 @@ struct LanczosTaps {
       first[static_cast<std::size_t>(i)] = low;
       count[static_cast<std::size_t>(i)] = high - low;
       for (std::int64_t k = 0; k < high - low; ++k) {
-        const double v = (sum != 0 ? w[static_cast<std::size_t>(k)] / sum : w[static_cast<std::size_t>(k)]) * (1 << bits);
+        const double v = (sum != 0 ? w[static_cast<std::size_t>(k)] / sum : w[static_cast<std::size_t>(k)]) *
+                         (1 << bits);
         weight[static_cast<std::size_t>(i * stride + k)] = static_cast<std::int32_t>(v < 0 ? v - 0.5 : v + 0.5);
       }
     }
@@ -261,8 +278,9 @@ struct LanczosTaps {
 };
 
 /// One pass: `lines` lines of `taps` outputs; steps are in bytes.
-inline void lanczos_pass(const LanczosTaps& taps, const std::uint8_t* from, std::int64_t from_line, std::int64_t from_step, std::uint8_t* to,
-                         std::int64_t to_line, std::int64_t to_step, std::int64_t lines) {
+inline void lanczos_pass(const LanczosTaps& taps, const std::uint8_t* from, std::int64_t from_line,
+                         std::int64_t from_step, std::uint8_t* to, std::int64_t to_line, std::int64_t to_step,
+                         std::int64_t lines) {
   const auto outputs = static_cast<std::int64_t>(taps.first.size());
   for (std::int64_t line = 0; line < lines; ++line) {
     for (std::int64_t i = 0; i < outputs; ++i) {
@@ -271,7 +289,9 @@ inline void lanczos_pass(const LanczosTaps& taps, const std::uint8_t* from, std:
       std::int64_t sum[3] = {1 << (LanczosTaps::bits - 1), 1 << (LanczosTaps::bits - 1), 1 << (LanczosTaps::bits - 1)};
       for (std::int64_t k = 0; k < taps.count[static_cast<std::size_t>(i)]; ++k, in += from_step)
         for (int c = 0; c < 3; ++c) sum[c] += std::int64_t{w[k]} * in[c];
-      for (int c = 0; c < 3; ++c) to[line * to_line + i * to_step + c] = static_cast<std::uint8_t>(std::clamp<std::int64_t>(sum[c] >> LanczosTaps::bits, 0, 255));
+      for (int c = 0; c < 3; ++c)
+        to[line * to_line + i * to_step + c] = static_cast<std::uint8_t>(
+            std::clamp<std::int64_t>(sum[c] >> LanczosTaps::bits, 0, 255));
     }
   }
 }
@@ -289,24 +309,36 @@ inline Tensor<> parse_image(std::span<const unsigned char> file, std::string_vie
   const std::string_view head(reinterpret_cast<const char*>(file.data()), std::min<std::size_t>(file.size(), 512));
   if (file.empty()) throw IoError(cat(where, ": is empty, expected a PNG or JPEG picture"));
   if (!detail::is_png(head) && !detail::is_jpeg(head)) {
-    const std::string_view other = head.starts_with("GIF8") ? "GIF" : head.starts_with("RIFF") ? "WebP or another RIFF file" : head.starts_with("BM") ? "BMP" : detail::other_format(head);
+    const std::string_view other = head.starts_with("GIF8")   ? "GIF"
+                                   : head.starts_with("RIFF") ? "WebP or another RIFF file"
+                                   : head.starts_with("BM")   ? "BMP"
+                                                              : detail::other_format(head);
     throw IoError(cat(where, ": must be a PNG or JPEG picture", other.empty() ? "" : ", is ", other));
   }
-  const detail::PictureFacts facts = detail::is_png(head) ? detail::walk_png(file, where) : detail::walk_jpeg(file, where);
-  if (facts.width == 0 || facts.height == 0) throw IoError(cat(where, ": a picture of ", facts.width, "x", facts.height, " pixels"));
-  if (facts.width > static_cast<std::uint64_t>(max_image_side) || facts.height > static_cast<std::uint64_t>(max_image_side) ||
+  const detail::PictureFacts facts = detail::is_png(head) ? detail::walk_png(file, where)
+                                                          : detail::walk_jpeg(file, where);
+  if (facts.width == 0 || facts.height == 0)
+    throw IoError(cat(where, ": a picture of ", facts.width, "x", facts.height, " pixels"));
+  if (facts.width > static_cast<std::uint64_t>(max_image_side) ||
+      facts.height > static_cast<std::uint64_t>(max_image_side) ||
       facts.width * facts.height > static_cast<std::uint64_t>(max_image_pixels))
-    throw IoError(cat(where, ": a picture of ", facts.width, "x", facts.height, " pixels; sides are limited to ", max_image_side, ", pixels to ", max_image_pixels));
-  if (file.size() > INT_MAX) throw IoError(cat(where, ": a picture file of ", file.size(), " bytes, at most ", INT_MAX, " are read"));
+    throw IoError(cat(where, ": a picture of ", facts.width, "x", facts.height, " pixels; sides are limited to ",
+                      max_image_side, ", pixels to ", max_image_pixels));
+  if (file.size() > INT_MAX)
+    throw IoError(cat(where, ": a picture file of ", file.size(), " bytes, at most ", INT_MAX, " are read"));
 
   // 16 bytes a pixel: RGBA of 16 bits, doubled because buffers grow by doubling.
   detail::stb_limit() = static_cast<std::size_t>(facts.width * facts.height) * 16 + (std::size_t{1} << 20);
   int width = 0, height = 0, channels = 0;
   const std::unique_ptr<unsigned char, void (*)(void*)> pixels(
-      detail::stb::stbi_load_from_memory(file.data(), static_cast<int>(file.size()), &width, &height, &channels, 3), [](void* p) { std::free(p); });
-  if (!pixels) throw IoError(cat(where, ": malformed ", detail::is_png(head) ? "PNG" : "JPEG", ": ", printable(detail::stb::stbi_failure_reason(), 100)));
+      detail::stb::stbi_load_from_memory(file.data(), static_cast<int>(file.size()), &width, &height, &channels, 3),
+      [](void* p) { std::free(p); });
+  if (!pixels)
+    throw IoError(cat(where, ": malformed ", detail::is_png(head) ? "PNG" : "JPEG", ": ",
+                      printable(detail::stb::stbi_failure_reason(), 100)));
   if (static_cast<std::uint64_t>(width) != facts.width || static_cast<std::uint64_t>(height) != facts.height)
-    throw IoError(cat(where, ": decoded to ", width, "x", height, " pixels, its header says ", facts.width, "x", facts.height));
+    throw IoError(
+        cat(where, ": decoded to ", width, "x", height, " pixels, its header says ", facts.width, "x", facts.height));
   Tensor<> image = empty({height, width, 3}, DType::u8);
   std::memcpy(image.ref().data, pixels.get(), image.bytes());
   return detail::apply_orientation(image, detail::exif_orientation(facts.exif));
@@ -324,11 +356,16 @@ inline std::string png_bytes(const Tensor<>& image) {
     throw ArgumentError(cat("png: sides must be 1 to ", max_image_side, ", got ", image.size(1), "x", image.size(0)));
   std::string packed;
   packed.reserve(image.bytes());
-  detail::for_each_run(image, [&](const unsigned char* data, std::size_t bytes) { packed.append(reinterpret_cast<const char*>(data), bytes); });
+  detail::for_each_run(image, [&](const unsigned char* data, std::size_t bytes) {
+    packed.append(reinterpret_cast<const char*>(data), bytes);
+  });
   std::string out;
-  const auto append = [](void* to, void* data, int bytes) { static_cast<std::string*>(to)->append(static_cast<const char*>(data), static_cast<std::size_t>(bytes)); };
+  const auto append = [](void* to, void* data, int bytes) {
+    static_cast<std::string*>(to)->append(static_cast<const char*>(data), static_cast<std::size_t>(bytes));
+  };
   const int width = static_cast<int>(image.size(1)), height = static_cast<int>(image.size(0));
-  if (detail::stb::stbi_write_png_to_func(append, &out, width, height, 3, packed.data(), 3 * width) == 0) throw MemoryError("png: no memory to compress a picture");
+  if (detail::stb::stbi_write_png_to_func(append, &out, width, height, 3, packed.data(), 3 * width) == 0)
+    throw MemoryError("png: no memory to compress a picture");
   return out;
 }
 
@@ -336,23 +373,33 @@ inline std::string png_bytes(const Tensor<>& image) {
 inline void write_png(const std::filesystem::path& path, const Tensor<>& image) { write_file(path, png_bytes(image)); }
 
 /// Resizes u8 [H, W, 3] with a Lanczos filter of support 3; every byte equals Pillow's Image.resize(…, LANCZOS).
-/// Horizontal pass first, each only where the size changes, rounded to 8 bits in between.
+/// Two passes, each only where the size changes, rounded to 8 bits in between. Pillow 13 takes the vertical one first
+/// where that makes the picture much lower; earlier versions never do.
 /// Source: Pillow src/libImaging/Resample.c.
 inline Tensor<> resize_lanczos(const Tensor<>& image, std::int64_t width, std::int64_t height) {
   detail::expect_picture("resize_lanczos", image);
   const std::int64_t h = image.size(0), w = image.size(1);
   if (width < 1 || height < 1 || width > max_image_side || height > max_image_side || h < 1 || w < 1)
-    throw ArgumentError(cat("resize_lanczos: sides must be 1 to ", max_image_side, ", got ", w, "x", h, " to ", width, "x", height));
+    throw ArgumentError(
+        cat("resize_lanczos: sides must be 1 to ", max_image_side, ", got ", w, "x", h, " to ", width, "x", height));
   if (!image.is_contiguous()) throw ShapeError(cat("resize_lanczos: must be contiguous, got ", to_string(image)));
-  Tensor<> wide = image;
-  if (width != w) {
-    wide = empty({h, width, 3}, DType::u8);
-    detail::lanczos_pass({w, width}, image.data<std::uint8_t>(), 3 * w, 3, wide.data<std::uint8_t>(), 3 * width, 3, h);
-  }
-  if (height == h) return wide;
-  Tensor<> out = empty({height, width, 3}, DType::u8);
-  detail::lanczos_pass({h, height}, wide.data<std::uint8_t>(), 3, 3 * width, out.data<std::uint8_t>(), 3, 3 * width, width);
-  return out;
+  const auto across = [&](const Tensor<>& from) {
+    if (width == w) return from;
+    Tensor<> to = empty({from.size(0), width, 3}, DType::u8);
+    detail::lanczos_pass({w, width}, from.data<std::uint8_t>(), 3 * w, 3, to.data<std::uint8_t>(), 3 * width, 3,
+                         from.size(0));
+    return to;
+  };
+  const auto down = [&](const Tensor<>& from) {
+    if (height == h) return from;
+    const std::int64_t columns = from.size(1);
+    Tensor<> to = empty({height, columns, 3}, DType::u8);
+    detail::lanczos_pass({h, height}, from.data<std::uint8_t>(), 3, 3 * columns, to.data<std::uint8_t>(), 3,
+                         3 * columns, columns);
+    return to;
+  };
+  const bool vertical_first = h > height && h - height > 2 * (w - width);
+  return vertical_first ? across(down(image)) : down(across(image));
 }
 
 }  // namespace kinema::inline KINEMA_ABI::io
