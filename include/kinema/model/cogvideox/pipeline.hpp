@@ -190,7 +190,6 @@ class Pipeline {
     text::T5Tokenizer::Options options;
     options.embedding_rows = config().text.vocab_size;
     options.extra_ids = t5::read_extra_ids(folder_.tokenizer_folder());
-    options.extra_ids = t5::read_extra_ids(folder_.tokenizer_folder());
     return text::T5Tokenizer::load(folder_.tokenizer_folder().string(), options);
   }
 
