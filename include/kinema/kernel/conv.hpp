@@ -25,9 +25,6 @@ struct Conv {
   int stride;    ///< in space, 1 or more
 };
 KINEMA_KERNEL void run(CpuContext&, const Conv&);
-#if KINEMA_WITH_CUDA
-void run(CudaContext&, const Conv&);
-#endif
 
 /// Nearest upsampling by 2 in space, then a 3x3 convolution per frame with zero padding 1, without the upsampled tensor:
 /// each of the four output phases is a 2x2 convolution of x with sums of the taps that fall on the same pixel.
@@ -39,9 +36,6 @@ struct UpsampleConv {
   Ref y;       ///< [B, Co/bo, T, 2H, 2W, bo] dtype of x, written, last axis contiguous
 };
 KINEMA_KERNEL void run(CpuContext&, const UpsampleConv&);
-#if KINEMA_WITH_CUDA
-void run(CudaContext&, const UpsampleConv&);
-#endif
 
 /// Zeros in the outermost rows and columns of every frame; the inside is not touched.
 struct ClearBorder {
@@ -50,8 +44,5 @@ struct ClearBorder {
   std::int64_t top, left, bottom, right;
 };
 KINEMA_KERNEL void run(CpuContext&, const ClearBorder&);
-#if KINEMA_WITH_CUDA
-void run(CudaContext&, const ClearBorder&);
-#endif
 
 }  // namespace kinema::inline KINEMA_ABI::kernel

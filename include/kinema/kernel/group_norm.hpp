@@ -21,8 +21,5 @@ struct GroupNorm {
   std::int64_t first;  ///< 0, or 1: frame 0 stands alone
 };
 KINEMA_KERNEL void run(CpuContext&, const GroupNorm&);
-#if KINEMA_WITH_CUDA
-void run(CudaContext&, const GroupNorm&);
-#endif
 
 }  // namespace kinema::inline KINEMA_ABI::kernel

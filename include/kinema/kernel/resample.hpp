@@ -12,9 +12,6 @@ struct ToBlocked {
   Ref y;  ///< [B, C/n, T, H, W, n] floating, any strides, written
 };
 KINEMA_KERNEL void run(CpuContext&, const ToBlocked&);
-#if KINEMA_WITH_CUDA
-void run(CudaContext&, const ToBlocked&);
-#endif
 
 /// The reverse of ToBlocked.
 struct FromBlocked {
@@ -23,9 +20,6 @@ struct FromBlocked {
   Ref y;  ///< [B, C, T, H, W] floating, any strides, written
 };
 KINEMA_KERNEL void run(CpuContext&, const FromBlocked&);
-#if KINEMA_WITH_CUDA
-void run(CudaContext&, const FromBlocked&);
-#endif
 
 /// Frames copied, some of them several times: y[:, :, t] = x[:, :, t < first ? t : first + (t - first) / repeat].
 struct RepeatFrames {
@@ -35,9 +29,6 @@ struct RepeatFrames {
   std::int64_t first, repeat;
 };
 KINEMA_KERNEL void run(CpuContext&, const RepeatFrames&);
-#if KINEMA_WITH_CUDA
-void run(CudaContext&, const RepeatFrames&);
-#endif
 
 /// Pairs of frames averaged: y[:, :, t] = x[:, :, t] for t < first, else the mean of frames 2t - first and 2t - first + 1.
 struct AveragePairs {
@@ -47,9 +38,6 @@ struct AveragePairs {
   std::int64_t first;
 };
 KINEMA_KERNEL void run(CpuContext&, const AveragePairs&);
-#if KINEMA_WITH_CUDA
-void run(CudaContext&, const AveragePairs&);
-#endif
 
 /// Nearest upsampling by whole factors: y[.., t, i, j] = x[.., t', i / (H/h), j / (W/w)], t' as in GroupNorm's maps.
 struct UpsampleNearest {
@@ -59,9 +47,6 @@ struct UpsampleNearest {
   std::int64_t first;  ///< 1: frame 0 stands alone and t - 1 divides T - 1; 0: t divides T
 };
 KINEMA_KERNEL void run(CpuContext&, const UpsampleNearest&);
-#if KINEMA_WITH_CUDA
-void run(CudaContext&, const UpsampleNearest&);
-#endif
 
 /// Overlap of neighbouring tiles along one axis, in place:
 ///   b[.., k, ..] = a[.., size - n + k, ..] (1 - k/n) + b[.., k, ..] k/n for k < n, size = a's extent of the axis.
@@ -73,9 +58,6 @@ struct BlendTiles {
   std::int64_t n;  ///< at most the extents of a and b on the axis
 };
 KINEMA_KERNEL void run(CpuContext&, const BlendTiles&);
-#if KINEMA_WITH_CUDA
-void run(CudaContext&, const BlendTiles&);
-#endif
 
 /// y = mean + exp(logvar / 2) noise, logvar clamped to [-30, 20]: a sample of a diagonal Gaussian.
 struct SampleGaussian {
@@ -85,8 +67,5 @@ struct SampleGaussian {
   Ref y;        ///< as noise, written
 };
 KINEMA_KERNEL void run(CpuContext&, const SampleGaussian&);
-#if KINEMA_WITH_CUDA
-void run(CudaContext&, const SampleGaussian&);
-#endif
 
 }  // namespace kinema::inline KINEMA_ABI::kernel
