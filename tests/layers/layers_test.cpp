@@ -196,6 +196,20 @@ void require_generated(const Tree& tree, const std::string& path, const std::str
   CHECK((std::getenv("KINEMA_UPDATE") || (tree.count(path) && tree.at(path) == expected)));
 }
 
+/// The ops X of all lines "<start>X<end>" in the headers of a folder, each as often as it stands there.
+std::multiset<std::string> ops_between(const Tree& tree, const std::string& folder, const std::string& start, const std::string& end) {
+  std::multiset<std::string> found;
+  for (const auto& [path, text] : tree) {
+    if (folder_of(path) != folder) continue;
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+      const std::size_t to = line.find(end);
+      if (starts_with(line, start) && to != std::string::npos) found.insert(line.substr(start.size(), to - start.size()));
+    }
+  }
+  return found;
+}
+
 /// The tree with `line` put behind the #pragma once of `path` breaks a rule, and the message has `word`.
 void check_spoiled(Tree tree, const std::string& path, const std::string& line, const std::string& word) {
   INFO(path << " with " << line);
@@ -222,6 +236,14 @@ TEST_CASE("umbrella headers are complete and current") {
                     all_of(tree, "kinema/kernel/cuda/", "all.cuh", "every CUDA kernel, for one kernel unit in builds without CMake."));
   require_generated(tree, "kinema/kernel/cuda/all.hpp",
                     all_of(tree, "kinema/kernel/cuda/", "all.hpp", "every CUDA library call, for one host-compiled unit in builds without CMake."));
+}
+
+TEST_CASE("what a contract declares for CUDA is defined once, so a missing kernel is Unsupported and not a link error") {
+  const Tree tree = read_tree();
+  const auto declared = ops_between(tree, "kinema/kernel", "void run(CudaContext&, const ", "&);");
+  const auto defined = ops_between(tree, "kinema/kernel/cuda", "void run(CudaContext& ctx, const ", "& op) {");
+  CHECK(declared.size() >= 13);
+  CHECK(declared == defined);
 }
 
 TEST_CASE("every rule can fail") {
