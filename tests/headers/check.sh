@@ -22,7 +22,9 @@ extra="-isystem /usr/include/eigen3"
 
 # Kernels apart: what everybody may include anywhere.  Kernels inline: kernel/cpu, for this machine's instruction set.
 export apart="-std=c++20 -fsyntax-only $warnings -I$root/include $extra -DKINEMA_KERNELS_APART=1"
-export inline="-std=c++20 -fsyntax-only $warnings -I$root/include $extra -march=x86-64-v3 -fopenmp"
+openmp=-fopenmp  # clang brings the flag without the header
+echo '#include <omp.h>' | "$compiler" -x c++ -fopenmp -fsyntax-only - 2>/dev/null || openmp=
+export inline="-std=c++20 -fsyntax-only $warnings -I$root/include $extra -march=x86-64-v3 $openmp"
 export all_switches="${switches[*]-}"
 
 cd "$root/include" || exit 1
