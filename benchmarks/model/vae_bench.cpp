@@ -17,7 +17,7 @@ std::shared_ptr<cogvideox::Vae> random_vae(DType dtype) {
   auto vae = std::make_shared<cogvideox::Vae>(cogvideox::VaeConfig{});
   nn::for_each_parameter(*vae, [&](const std::string&, nn::Parameter& p) {
     const double fan_in = static_cast<double>(p.shape().numel() / std::max<std::int64_t>(1, p.shape()[0]));
-    p.set(op::scale(random(p.shape(), dtype, 1), p.shape().rank() > 1 ? 1 / std::sqrt(fan_in) : 1.0));
+    p.set(random(p.shape(), dtype, 1, p.shape().rank() > 1 ? static_cast<float>(1 / std::sqrt(fan_in)) : 1.0f));
   });
   return vae;
 }
