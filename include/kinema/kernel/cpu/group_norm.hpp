@@ -5,6 +5,7 @@
 // conditioning maps folded into it, and the activation.
 #pragma once
 
+#include <kinema/kernel/cpu/detail/activation.hpp>
 #include <kinema/kernel/cpu/detail/frames.hpp>
 #include <kinema/kernel/cpu/detail/simd.hpp>
 #include <kinema/kernel/group_norm.hpp>
@@ -80,12 +81,12 @@ void affine_row(const T* x, T* y, std::int64_t W, std::int64_t block, std::int64
     for (std::int64_t j = 0; j < W; a += block, d += block) {
       const auto va = simd::load_compute<C>(a), vd = simd::load_compute<C>(d);
       for (const std::int64_t end = std::min(W, j + ratio); j < end; ++j)
-        simd::store<T>(y + j * block, act(simd::fma(simd::load<T>(x + j * block), va, vd)));
+        simd::store<T>(y + j * block, activate<C>(act, simd::fma(simd::load<T>(x + j * block), va, vd)));
     }
     return;
   }
   for (std::int64_t j = 0; j < W; ++j)
-    simd::transform<T>(block, y + j * block, [&](const auto& v, const auto& va, const auto& vd) { return act(simd::fma(v, va, vd)); },
+    simd::transform<T>(block, y + j * block, [&](const auto& v, const auto& va, const auto& vd) { return activate<C>(act, simd::fma(v, va, vd)); },
                        x + j * block, a + j / ratio * block, d + j / ratio * block);
 }
 
