@@ -27,7 +27,7 @@ struct ProductTile {
 /// A tile packs its share of both operands, so larger tiles waste less (608 x 480: 3 % of the time of a product with
 /// K = 1920, 304 x 480: 8 %). Small products are cut further, so that there is something to share out.
 inline ProductTile tile_for(std::int64_t stack, std::int64_t m, std::int64_t n, bool library) {
-  constexpr std::int64_t enough = 16, least = 96;
+  constexpr std::int64_t enough = 8, least = 96;
   ProductTile t{std::min<std::int64_t>(m, library ? 608 : 240), std::min<std::int64_t>(n, 480)};  // our own tiles keep rows in the second-level cache
   const auto count = [&] { return stack * ((m + t.rows - 1) / t.rows) * ((n + t.columns - 1) / t.columns); };
   const auto half = [](std::int64_t v) { return (v / 2 + 47) / 48 * 48; };  // whole register tiles: multiples of 6 rows, 16 columns

@@ -27,7 +27,7 @@ bool is_plain(const blocked::Source& s, std::int64_t rows, std::int64_t columns)
 /// c [m, n] = rows [m0, m0 + m) of a times columns [n0, n0 + n) of b, both plain; false if no library took it.
 template <class C>
 bool library_product(const blocked::Source& a, std::int64_t m0, std::int64_t m, const blocked::Source& b, std::int64_t n0, std::int64_t n, std::int64_t k,
-                     C* c, std::int64_t ldc) {
+                     [[maybe_unused]] C* c, [[maybe_unused]] std::int64_t ldc) {
   const bool turn_a = a.column != 1, turn_b = b.column != 1;
   [[maybe_unused]] const C* left = static_cast<const C*>(a.data) + m0 * a.row;
   [[maybe_unused]] const C* right = static_cast<const C*>(b.data) + n0 * b.column;
