@@ -111,8 +111,8 @@ TEST_CASE("matmul: every layout of both operands, bit for bit on integers") {
   const Case cases[] = {{1, 1, 1, 1}, {1, 3, 4, 5}, {2, 4, 3, 1}, {3, 1, 5, 4}, {2, 5, 1, 3}, {4, 7, 9, 8}, {0, 3, 2, 2}, {2, 0, 3, 2}, {2, 3, 0, 4}};
   for (const DType dtype : multiplied)
     for (const Case& c : cases)
-      for (int la = 0; la < 6; ++la)
-        for (int lb = 0; lb < 6; ++lb) {
+      for (int la = 0; la < 7; ++la)
+        for (int lb = 0; lb < 7; ++lb) {
           CAPTURE(name_of(dtype), c.batch, c.m, c.k, c.n, la, lb);
           const auto operand = [&](int layout, std::int64_t rows, std::int64_t columns, unsigned seed) -> Tensor<> {
             switch (layout) {
@@ -124,11 +124,12 @@ TEST_CASE("matmul: every layout of both operands, bit for bit on integers") {
                 const Tensor<> t = integers({1, rows, columns}, dtype, seed);
                 return t.window(broadcast_to(t, {c.batch, rows, columns}));
               }
-              default: {                                                                                                   // no cuBLAS form
-                const Tensor<> t = integers({c.batch, 2 * rows, 2 * columns}, dtype, seed);
+              default: {                                                                                                   // no cuBLAS form; 6: and shared
+                const Tensor<> t = integers({layout == 6 ? 1 : c.batch, 2 * rows, 2 * columns}, dtype, seed);
                 Ref r = t.ref();
                 r.shape = {c.batch, rows, columns};
                 r.stride[1] *= 2, r.stride[2] *= 2;
+                if (layout == 6) r.stride[0] = 0;
                 return t.window(r);
               }
             }
