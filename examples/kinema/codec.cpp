@@ -31,7 +31,9 @@ void encode(const EncodeOptions& o) {
   const std::int64_t factor = pipeline.config().factors().space, h = frames.size(1), w = frames.size(2);
   if (h % factor != 0 || w % factor != 0)
     throw Failure(ExitCode::file, cat(printable(input), ": frames are ", h, "x", w, " (height x width), both must be multiples of ", factor));
-  const auto tile = session.tile_for(o.tiling, pipeline.config(), h, w, (frames.size(0) + 3) / 4);
+  const std::int64_t latent_frames = (frames.size(0) + 3) / 4;
+  session.choose_threads(pipeline.config(), {0, h, w, latent_frames, h / factor, w / factor, 0, 0});
+  const auto tile = session.tile_for(o.tiling, pipeline.config(), h, w, latent_frames);
   Progress progress(o.common.quiet);
   const cogvideox::Events events = session.events(progress);
   const cogvideox::Posterior posterior(pipeline.encode(frames, events, tile));
@@ -65,7 +67,7 @@ StoredLatents read_latents(const std::string& path, const cogvideox::PipelineCon
   if (!is_floating(file.dtype("latents"))) refuse("floating");
   if (shape.rank() != 5 || shape[0] != 1) refuse(cat("[1, ", channels, ", f, h, w] (from encode) or [1, F, ", channels, ", h, w] (from generate)"));
   for (const std::int64_t size : shape)
-    if (size < 1 || size > cogvideox::max_side) refuse("of sizes 1 to 65536");
+    if (size < 1 || size > cogvideox::max_side) refuse(cat("of sizes 1 to ", cogvideox::max_side));
   const auto& metadata = file.metadata();
   const auto layout = metadata.find("layout");
   StoredLatents stored{file.get("latents"), false, 0};
@@ -94,6 +96,7 @@ void decode(const DecodeOptions& o) {
   const cogvideox::Factors k = config.factors();
   const std::int64_t latent_frames = stored.pipeline_layout ? stored.value.size(1) - stored.surplus : stored.value.size(2);
   const std::int64_t height = stored.value.size(3) * k.space, width = stored.value.size(4) * k.space;
+  session.choose_threads(config, {0, height, width, latent_frames, height / k.space, width / k.space, 0, 0});
   const auto tile = session.tile_for(o.tiling, config, height, width, latent_frames);
   Progress progress(o.common.quiet);
   const cogvideox::Events events = session.events(progress);

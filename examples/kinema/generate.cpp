@@ -77,6 +77,7 @@ void generate(const Options& o) {
     warn(cat("--num-frames ", size.frames, " makes an even number of latent frames: ", size.decoded_frames, " frames come out (8N+1 avoids this)"));
   if (config.scheduler.num_train_timesteps % ask.steps != 0)
     warn(cat("--steps ", ask.steps, " does not divide the ", config.scheduler.num_train_timesteps, " training steps: sampling ends slightly off the schedule, as in the reference"));
+  session.choose_threads(config, size);
   ask.tile = session.tile_for(o.tiling, config, size.height, size.width, size.latent_frames);
   session.require_memory(pipeline, size, ask.guidance > 1, ask.tile);
   warn_about_lost_words("--prompt", pipeline.tokenize(ask.prompt));

@@ -56,8 +56,8 @@ double working_bytes(const cogvideox::PipelineConfig& c, const cogvideox::ClipSi
   const double f = static_cast<double>(size.latent_frames), h = static_cast<double>(size.latent_height), w = static_cast<double>(size.latent_width);
   const double patch = static_cast<double>(c.transformer.patch_size * c.transformer.patch_size * c.transformer.temporal_patch());
   const double tokens = f * h * w / patch + static_cast<double>(c.transformer.max_text_seq_length);
-  // Residual stream, modulated copy, feed-forward hidden layer of 4 widths: 6 widths of f32 per token.
-  const double denoise = (guided ? 2 : 1) * tokens * static_cast<double>(c.transformer.width()) * 6 * 4;
+  // Residual stream, modulated copy, queries, keys, values, their packed forms and the result: 8 widths of f32 per token.
+  const double denoise = (guided ? 2 : 1) * tokens * static_cast<double>(c.transformer.width()) * 8 * 4;
   // Two full-resolution activations of the widest last level, 8 frames.
   const double space = static_cast<double>(c.factors().space);
   const double pixels = tiled ? 0 : std::min(4 * f, 8.0) * h * space * w * space;
@@ -65,10 +65,19 @@ double working_bytes(const cogvideox::PipelineConfig& c, const cogvideox::ClipSi
   return std::max(denoise, decode);
 }
 
+bool tiles_fit(const cogvideox::PipelineConfig& config, const cogvideox::VaeTile& tile, std::int64_t height, std::int64_t width) {
+  try {
+    cogvideox::Vae(config.vae).check_tile(tile, height, width);
+    return true;
+  } catch (const ArgumentError&) {
+    return false;
+  }
+}
+
 }  // namespace
 
 Session::Session(const Common& common)
-    : model_(common.model_folder()), context_(common.thread_count()), scope_(context_), dtype_(common.compute_dtype()) {
+    : model_(common.model_folder()), context_(common.thread_count()), scope_(context_), threads_given_(common.threads.has_value()), dtype_(common.compute_dtype()) {
   common.compute_device();
   std::signal(SIGINT, on_interrupt);
   std::signal(SIGTERM, on_interrupt);
@@ -78,6 +87,15 @@ cogvideox::Pipeline Session::open_pipeline() const {
   cogvideox::Pipeline pipeline = cogvideox::Pipeline::load(model_, dtype_);
   for (const std::string& remark : pipeline.folder().remarks()) warn(remark);
   return pipeline;
+}
+
+void Session::choose_threads(const cogvideox::PipelineConfig& config, const cogvideox::ClipSize& size) {
+  if (threads_given_) return;
+  const double factor = static_cast<double>(config.factors().patch * config.factors().patch * config.factors().temporal_patch);
+  const double tokens = static_cast<double>(size.latent_frames * size.latent_height * size.latent_width) / factor + static_cast<double>(config.transformer.max_text_seq_length);
+  const double width = static_cast<double>(config.transformer.width());
+  constexpr double worth_threads = 1e9;  // multiply-adds of one forward pass: some ten milliseconds on one core
+  if (12 * static_cast<double>(config.transformer.num_layers) * width * width * tokens < worth_threads) context_.threads = 1;
 }
 
 cogvideox::Events Session::events(Progress& progress) const {
@@ -104,7 +122,7 @@ std::optional<cogvideox::VaeTile> Session::tile_for(const TilingOptions& options
     // Untiled equals what the reference computes by default; tiles only where it would not fit.
     const cogvideox::Factors k = config.factors();
     const cogvideox::ClipSize size{0, height, width, latent_frames, height / k.space, width / k.space, 0, 0};
-    how = working_bytes(config, size, false, false) > 0.8 * available_memory() ? Tiling::on : Tiling::off;
+    how = working_bytes(config, size, false, false) > 0.8 * available_memory() && tiles_fit(config, tile, height, width) ? Tiling::on : Tiling::off;
     if (how == Tiling::on) warn("memory is short for the whole picture: the VAE runs in tiles (--vae-tiling off forbids it)");
   }
   if (how == Tiling::off) return std::nullopt;

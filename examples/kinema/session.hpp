@@ -16,6 +16,8 @@ class Session {
 
   /// Opens and checks --model; prints its remarks as warnings.
   kinema::cogvideox::Pipeline open_pipeline() const;
+  /// One thread for clips so small that handing out work costs more than it saves, unless --threads was given.
+  void choose_threads(const kinema::cogvideox::PipelineConfig& config, const kinema::cogvideox::ClipSize& size);
   /// Callbacks that drive `progress` and stop at Ctrl-C.
   kinema::cogvideox::Events events(Progress& progress) const;
   /// The tile that --vae-tiling and --vae-tile-size ask for on frames of height×width pixels.
@@ -29,6 +31,7 @@ class Session {
   std::string model_;
   kinema::CpuContext context_;
   kinema::CpuScope scope_;
+  bool threads_given_;
   std::optional<kinema::DType> dtype_;
 };
 

@@ -9,8 +9,8 @@
 
 namespace kinema::inline KINEMA_ABI::cogvideox {
 
-/// Sizes beyond these are refused before any arithmetic on them.
-inline constexpr std::int64_t max_frames = 1 << 16, max_side = 1 << 16;
+/// Sizes beyond these are refused before any arithmetic on them; released models were trained for 161 frames of 768x1360.
+inline constexpr std::int64_t max_frames = 1025, max_side = 8192;
 
 /// Factors between pixels and latents, from the configurations.
 struct Factors {
