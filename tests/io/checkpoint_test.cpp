@@ -21,7 +21,9 @@ void put(const ScratchFolder& folder, const std::string& file, const std::vector
 void put_index(const ScratchFolder& folder, const std::string& weight_map, const std::string& rest = "") {
   folder.file("model.safetensors.index.json", "{" + rest + "\"weight_map\":{" + weight_map + "}}");
 }
-Checkpoint open(const ScratchFolder& folder, const io::CheckpointOptions& options = {}) { return Checkpoint::open(folder.path(), base, options); }
+Checkpoint open(const ScratchFolder& folder, const io::CheckpointOptions& options = {}) {
+  return Checkpoint::open(folder.path(), base, options);
+}
 template <class E>
 std::string refusal(const ScratchFolder& folder) {
   return message_of<E>([&] { open(folder); });
@@ -35,7 +37,8 @@ TEST_CASE("shards through their index") {
   const ScratchFolder folder;
   put(folder, s1, {"a", "b"}, 1);
   put(folder, s2, {"c"}, 2);
-  put_index(folder, quoted("a", s1) + "," + quoted("b", s1) + "," + quoted("c", s2), "\"metadata\":{\"total_size\":24},");
+  put_index(folder, quoted("a", s1) + "," + quoted("b", s1) + "," + quoted("c", s2),
+            "\"metadata\":{\"total_size\":24},");
   const Checkpoint c = open(folder);
   CHECK(c.names() == std::vector<std::string>{"a", "b", "c"});
   CHECK(c.get("c").data<float>()[1] == 2.0f);
@@ -74,12 +77,15 @@ TEST_CASE("a bad index is refused with file and place") {
   CHECK(says("{\"weight_map\":{\"a\":1}}", "/weight_map/a: must be a string, got the integer 1"));
   CHECK(says("{\"weight_map\":{\"a\":\"x.safetensors\",\"a\":\"x.safetensors\"}}", "duplicate key \"a\""));
   CHECK(says("{\"weight_map\":{\"a\":\"x.bin\"}}", "must be a .safetensors file"));
-  for (const char* name : {"../x.safetensors", "/etc/x.safetensors", "sub/x.safetensors", "..", ".", "", "a\\\\b.safetensors", "C:x.safetensors", "a\\u0000.safetensors"}) {
+  for (const char* name : {"../x.safetensors", "/etc/x.safetensors", "sub/x.safetensors", "..", ".", "",
+                           "a\\\\b.safetensors", "C:x.safetensors", "a\\u0000.safetensors"}) {
     INFO(name);
-    CHECK(says("{\"weight_map\":{\"a\":\"" + std::string(name) + "\"}}", "/weight_map/a: a shard must be a plain file name"));
+    CHECK(says("{\"weight_map\":{\"a\":\"" + std::string(name) + "\"}}",
+               "/weight_map/a: a shard must be a plain file name"));
   }
   std::string many;
-  for (int i = 0; i < 10'001; ++i) many += (i ? ",\"" : "\"") + std::to_string(i) + "\":\"" + std::to_string(i) + ".safetensors\"";
+  for (int i = 0; i < 10'001; ++i)
+    many += (i ? ",\"" : "\"") + std::to_string(i) + "\":\"" + std::to_string(i) + ".safetensors\"";
   CHECK(says("{\"weight_map\":{" + many + "}}", "names more than 10000 shards"));
 }
 
@@ -88,7 +94,8 @@ TEST_CASE("shards and index that disagree are refused with both") {
   put(folder, s1, {"a", "b"});
   SECTION("shards missing: all are named") {
     folder.file("MODEL-3.safetensors", "");
-    put_index(folder, quoted("a", s1) + "," + quoted("c", "model-2.safetensors") + "," + quoted("d", "model-3.safetensors"));
+    put_index(folder,
+              quoted("a", s1) + "," + quoted("c", "model-2.safetensors") + "," + quoted("d", "model-3.safetensors"));
     const std::string m = refusal<IoError>(folder);
     CHECK(contains(m, "2 shards are missing: model-2.safetensors, model-3.safetensors (there is MODEL-3.safetensors)"));
   }
@@ -153,7 +160,8 @@ TEST_CASE("shards behind symbolic links are followed") {
 TEST_CASE("variants are never chosen silently") {
   const ScratchFolder folder;
   put(folder, "model.fp16.safetensors", {"a"}, 3);
-  CHECK(contains(refusal<CheckpointError>(folder), "only variants, of which one must be chosen: model.fp16.safetensors"));
+  CHECK(
+      contains(refusal<CheckpointError>(folder), "only variants, of which one must be chosen: model.fp16.safetensors"));
   CHECK(open(folder, {"fp16"}).get("a").data<float>()[0] == 3.0f);
   put(folder, "model.safetensors", {"a"}, 4);
   CHECK(open(folder).get("a").data<float>()[0] == 4.0f);
@@ -166,22 +174,27 @@ TEST_CASE("folders without weights say what is there instead") {
   folder.file("other.safetensors", "");
   CHECK(contains(refusal<IoError>(folder), "; there is other.safetensors"));
   folder.file("pytorch_model.bin", "x");
-  CHECK(contains(refusal<IoError>(folder), "has only pickle weights (pytorch_model.bin); pickle is never read, convert to safetensors"));
+  CHECK(contains(refusal<IoError>(folder),
+                 "has only pickle weights (pytorch_model.bin); pickle is never read, convert to safetensors"));
   folder.file("model.safetensors.incomplete", "x");
   CHECK(contains(refusal<IoError>(folder), "an unfinished download is there: model.safetensors.incomplete"));
   put(folder, s1, {"a"});
   CHECK(contains(refusal<CheckpointError>(folder), "has shards (" + s1 + "), but not their index"));
-  CHECK(contains(message_of<IoError>([&] { Checkpoint::open(folder / "none", base); }), "cannot open the folder: No such file"));
-  CHECK(contains(message_of<IoError>([&] { Checkpoint::open(folder / "pytorch_model.bin", base); }), "must be a folder, is a file"));
+  CHECK(contains(message_of<IoError>([&] { Checkpoint::open(folder / "none", base); }),
+                 "cannot open the folder: No such file"));
+  CHECK(contains(message_of<IoError>([&] { Checkpoint::open(folder / "pytorch_model.bin", base); }),
+                 "must be a folder, is a file"));
 }
 
 TEST_CASE("written checkpoints are sharded greedily and read back") {
   const ScratchFolder folder;
-  const std::vector<io::TensorDeclaration> tensors = {{"z", DType::f32, {2}}, {"y", DType::f32, {3}}, {"x", DType::f32, {10}}, {"w", DType::f32, {1}}};
+  const std::vector<io::TensorDeclaration> tensors = {
+      {"z", DType::f32, {2}}, {"y", DType::f32, {3}}, {"x", DType::f32, {10}}, {"w", DType::f32, {1}}};
   const auto write = [&](std::uint64_t limit) {
     io::CheckpointWriter w(folder.path(), base, tensors, limit);
     for (const auto& t : tensors) w.add(t.name, full(t.shape, static_cast<double>(t.bytes()), t.dtype));
-    CHECK(std::none_of(w.shard_names().begin(), w.shard_names().end(), [&](const std::string& n) { return std::filesystem::exists(folder / n); }));
+    CHECK(std::none_of(w.shard_names().begin(), w.shard_names().end(),
+                       [&](const std::string& n) { return std::filesystem::exists(folder / n); }));
     w.finish();
   };
   SECTION("one file") {
@@ -190,7 +203,9 @@ TEST_CASE("written checkpoints are sharded greedily and read back") {
   }
   SECTION("shards") {
     write(20);
-    CHECK(folder.names() == std::vector<std::string>{"model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors", "model-00003-of-00003.safetensors", "model.safetensors.index.json"});
+    CHECK(folder.names() ==
+          std::vector<std::string>{"model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors",
+                                   "model-00003-of-00003.safetensors", "model.safetensors.index.json"});
   }
   const Checkpoint c = open(folder);
   CHECK(c.warnings().empty());

@@ -93,7 +93,8 @@ TEST_CASE("destinations that cannot be written are refused before the work") {
   const ScratchFolder folder;
   folder.file("file", "1");
   std::filesystem::create_directory(folder / "sub");
-  CHECK(contains(message_of<IoError>([&] { io::check_destination(folder / "sub"); }), "an output must be a file name, is a folder"));
+  CHECK(contains(message_of<IoError>([&] { io::check_destination(folder / "sub"); }),
+                 "an output must be a file name, is a folder"));
   CHECK(contains(message_of<IoError>([&] { io::check_destination(folder / "new/"); }), "is a folder's"));
   CHECK(contains(message_of<IoError>([&] { io::check_destination(folder / "file/x"); }), "Not a directory"));
   CHECK(contains(message_of<IoError>([&] { io::check_destination("/dev/null"); }), "is a character device"));

@@ -34,7 +34,8 @@ bool equal_pixels(const Tensor<>& a, const Tensor<>& b) {
 }
 Tensor<> to_u8(const Tensor<>& clip4) {
   Tensor<> out = empty(clip4.shape(), DType::u8);
-  for (std::int64_t i = 0; i < clip4.numel(); ++i) out.data<std::uint8_t>()[i] = static_cast<std::uint8_t>(std::lround(clip4.data<float>()[i] * 255));
+  for (std::int64_t i = 0; i < clip4.numel(); ++i)
+    out.data<std::uint8_t>()[i] = static_cast<std::uint8_t>(std::lround(clip4.data<float>()[i] * 255));
   return out;
 }
 
@@ -66,7 +67,8 @@ TEST_CASE("arrays round trip exactly, u8 and f32, clamped") {
 TEST_CASE("frames of any strides and floating types") {
   const ScratchFolder folder;
   const Tensor<> channels_first = zeros({3, 2, 4, 6}, DType::f32);  // [C, F, H, W], as a decoder makes it
-  for (std::int64_t i = 0; i < channels_first.numel(); ++i) channels_first.data<float>()[i] = static_cast<float>(i % 200) / 255.0f;
+  for (std::int64_t i = 0; i < channels_first.numel(); ++i)
+    channels_first.data<float>()[i] = static_cast<float>(i % 200) / 255.0f;
   write(folder / "v.npy", permute(channels_first, {1, 2, 3, 0}));
   const Tensor<> back = io::read_frames(folder / "v.npy");
   CHECK(back.data<float>()[1] == channels_first.data<float>()[2 * 4 * 6]);
@@ -84,7 +86,8 @@ TEST_CASE("bytes are rounded to nearest even and NaN is an error with its place"
   bad.data<float>()[18 + 9 + 3 + 1] = std::numeric_limits<float>::quiet_NaN();
   for (const char* name : {"v.npy", "v.png", "v.mp4", "v.safetensors"}) {
     INFO(name);
-    CHECK(contains(message_of<NonFiniteError>([&] { write(folder / name, narrow(bad, 2, 0, 2)); }), ": frame 1: pixel at row 1, column 1, channel 1 is not a number"));
+    CHECK(contains(message_of<NonFiniteError>([&] { write(folder / name, narrow(bad, 2, 0, 2)); }),
+                   ": frame 1: pixel at row 1, column 1, channel 1 is not a number"));
   }
   CHECK(folder.names().empty());
 }
@@ -122,7 +125,9 @@ TEST_CASE("picture sequences and their names") {
 
 TEST_CASE("natural order of a folder's frames") {
   const ScratchFolder folder;
-  const auto put = [&](const std::string& name, int value) { io::write_png(folder / name, full({2, 2, 3}, value, DType::u8)); };
+  const auto put = [&](const std::string& name, int value) {
+    io::write_png(folder / name, full({2, 2, 3}, value, DType::u8));
+  };
   put("f10.png", 3);
   put("f2.png", 2);
   put("f01.png", 1);
@@ -134,7 +139,8 @@ TEST_CASE("natural order of a folder's frames") {
   for (int i = 0; i < 3; ++i) CHECK(t.data<std::uint8_t>()[i * 12] == i + 1);
   CHECK(io::read_frames(folder.path(), 2).size(0) == 2);
   io::write_png(folder / "f11.png", full({2, 3, 3}, 1, DType::u8));
-  CHECK(contains(message_of<IoError>([&] { io::read_frames(folder.path()); }), "f11.png: is 3x2 pixels, the frames before are 2x2"));
+  CHECK(contains(message_of<IoError>([&] { io::read_frames(folder.path()); }),
+                 "f11.png: is 3x2 pixels, the frames before are 2x2"));
   const ScratchFolder none;
   CHECK(contains(message_of<IoError>([&] { io::read_frames(none.path()); }), "has no frames"));
 }
@@ -154,7 +160,9 @@ TEST_CASE("videos in and out") {
 
 TEST_CASE("inputs that are no clips") {
   const ScratchFolder folder;
-  const auto refusal = [&](const std::string& name) { return message_of<IoError>([&] { io::read_frames(folder / name); }); };
+  const auto refusal = [&](const std::string& name) {
+    return message_of<IoError>([&] { io::read_frames(folder / name); });
+  };
   CHECK(contains(refusal("none.npy"), "none.npy: cannot open: No such file"));
   io::write_npy(folder / "a.npy", zeros({2, 2, 3, 4}, DType::f32));
   CHECK(contains(refusal("a.npy"), "frames must be f32 or u8 [F, H, W, 3], got f32[2, 2, 3, 4]"));
@@ -180,16 +188,20 @@ TEST_CASE("destinations are checked before the work and without a trace") {
   const ScratchFolder folder;
   std::filesystem::create_directory(folder / "sub.mp4");
   folder.file("file", "");
-  const auto bad_argument = [&](const std::string& name) { return message_of<ArgumentError>([&] { io::check_frames_destination(folder / name); }); };
+  const auto bad_argument = [&](const std::string& name) {
+    return message_of<ArgumentError>([&] { io::check_frames_destination(folder / name); });
+  };
   CHECK(contains(bad_argument("v"), "an output needs an extension; allowed are .mp4, .png"));
   CHECK(contains(bad_argument("v.avi"), "unknown extension \".avi\"; allowed are .mp4"));
-  for (const char* name : {"%s.png", "%d_%d.png", "%5d.png", "%.png", "%0d.png", "%00d.png", "%010d.png", "a%%.png", "%ld.png", "%n.png", "%"}) {
+  for (const char* name : {"%s.png", "%d_%d.png", "%5d.png", "%.png", "%0d.png", "%00d.png", "%010d.png", "a%%.png",
+                           "%ld.png", "%n.png", "%"}) {
     INFO(name);
     CHECK_THROWS_AS(io::check_frames_destination(folder / name), ArgumentError);
   }
   CHECK(contains(message_of<IoError>([&] { io::check_frames_destination(folder / "sub.mp4"); }), "is a folder"));
   CHECK(contains(message_of<IoError>([&] { io::check_frames_destination(folder / "file/v.mp4"); }), "Not a directory"));
-  for (const char* name : {"v.mp4", "V.MP4", "f_%05d.png", "%d.png", "new/x.npy", "x.safetensors"}) CHECK_NOTHROW(io::check_frames_destination(folder / name));
+  for (const char* name : {"v.mp4", "V.MP4", "f_%05d.png", "%d.png", "new/x.npy", "x.safetensors"})
+    CHECK_NOTHROW(io::check_frames_destination(folder / name));
   CHECK(folder.names() == Names{"file", "sub.mp4"});
 }
 
@@ -202,7 +214,10 @@ TEST_CASE("sinks refuse what they cannot take and leave nothing") {
     CHECK_THROWS_AS(sink->add(zeros({4, 4}, DType::f32)), ShapeError);
     CHECK_THROWS_AS(sink->add(zeros({4, 4, 3}, DType::i64)), ShapeError);
     sink->add(zeros({4, 4, 3}, DType::f32));
-    CHECK(contains(message_of<ShapeError>([&] { sink->add(zeros({4, 6, 3}, DType::f32)); }), "frame 1 is [4, 6, 3], the frames before are [4, 4, 3]"));
+    CHECK(contains(message_of<ShapeError>([&] {
+                     sink->add(zeros({4, 6, 3}, DType::f32));
+                   }),
+                   "frame 1 is [4, 6, 3], the frames before are [4, 4, 3]"));
   }
   CHECK(folder.names().empty());
 }
@@ -240,7 +255,9 @@ TEST_CASE("contact sheets") {
   // 49 frames of 160x128: sixteen in a 4x4 grid, first and last included.
   const Tensor<> t = sheet_of(49, 128, 160);
   REQUIRE(t.shape() == Shape{4 * 130 - 2, 4 * 162 - 2, 3});
-  const auto at = [&](std::int64_t y, std::int64_t x) { return static_cast<int>(t.data<std::uint8_t>()[(y * t.size(1) + x) * 3]); };
+  const auto at = [&](std::int64_t y, std::int64_t x) {
+    return static_cast<int>(t.data<std::uint8_t>()[(y * t.size(1) + x) * 3]);
+  };
   CHECK(at(0, 0) == 0);
   CHECK(at(0, 162) == 3);
   CHECK(at(3 * 130, 3 * 162) == 48);

@@ -56,13 +56,17 @@ TEST_CASE("JSON that is not strict is refused with line and column") {
     CHECK(contains(refusal(text), reason));
   }
   CHECK_NOTHROW(parse(std::string(64, '[') + std::string(64, ']')));
-  CHECK_NOTHROW(parse("{\"a\":\"" + std::string(100, '[') + "\\\"" + std::string(100, '{') + "\"}"));  // brackets in a string
+  CHECK_NOTHROW(
+      parse("{\"a\":\"" + std::string(100, '[') + "\\\"" + std::string(100, '{') + "\"}"));  // brackets in a string
   CHECK(contains(refusal("[\"" + std::string((1 << 20) - 10, 'x') + "\",0,0,0,0,0]"), "at most 1048576 are read"));
-  CHECK(contains(message_of<ConfigError>([] { Json::parse("[\"" + std::string((1 << 20) + 1, 'x') + "\"]", "i", io::index_limits); }), "a string of 1048577 bytes"));
+  CHECK(contains(message_of<ConfigError>(
+                     [] { Json::parse("[\"" + std::string((1 << 20) + 1, 'x') + "\"]", "i", io::index_limits); }),
+                 "a string of 1048577 bytes"));
 }
 
 TEST_CASE("typed reads are exact and name file, place, what was found and what is allowed") {
-  const Json j = parse(R"({"i": 7, "neg": -3, "big": 9223372036854775808, "huge": 1e3, "vast": 123456789012345678901234567890,
+  const Json j = parse(
+      R"({"i": 7, "neg": -3, "big": 9223372036854775808, "huge": 1e3, "vast": 123456789012345678901234567890,
                            "f": 2.5, "s": "2", "t": true, "n": null, "list": [1, 2], "mixed": [1, "x"], "o": {"a/b~c": {"d": []}}})");
   CHECK(j.integer("i") == 7);
   CHECK(j.integer("neg") == -3);
@@ -84,7 +88,9 @@ TEST_CASE("typed reads are exact and name file, place, what was found and what i
   CHECK(j.has("n"));
   CHECK(j.keys().size() == 12);
 
-  const auto says = [](const auto& read, const char* reason) { return contains(message_of<ConfigError>(read), reason); };
+  const auto says = [](const auto& read, const char* reason) {
+    return contains(message_of<ConfigError>(read), reason);
+  };
   CHECK(says([&] { j.integer("s"); }, "c.json: /s: must be an integer, got the string \"2\""));
   CHECK(says([&] { j.integer("t"); }, "c.json: /t: must be an integer, got true"));
   CHECK(says([&] { j.integer("f"); }, "c.json: /f: must be an integer, got the number 2.5"));
@@ -106,7 +112,8 @@ TEST_CASE("typed reads are exact and name file, place, what was found and what i
 }
 
 TEST_CASE("text from a file is escaped in messages") {
-  const std::string message = message_of<ConfigError>([] { Json::parse("{\"a\":\"\\u001b[31m\\u0000\"}", "n\x1b.json").integer("a"); });
+  const std::string message = message_of<ConfigError>(
+      [] { Json::parse("{\"a\":\"\\u001b[31m\\u0000\"}", "n\x1b.json").integer("a"); });
   CHECK(contains(message, "n\\x1b.json: /a: must be an integer, got the string \"\\x1b[31m\\x00\""));
 }
 
@@ -119,7 +126,12 @@ TEST_CASE("numbers do not depend on the locale") {
 TEST_CASE("what is written reads back equal") {
   const std::string nasty = "q\" \\ \n \t \x01 \x7f \xC3\xBC \xF0\x9F\x98\x80";
   io::JsonWriter w;
-  w.begin_object().field("s", nasty).field("i", std::int64_t{-5}).field("u", ~std::uint64_t{0}).field("d", 0.1).field("t", true);
+  w.begin_object()
+      .field("s", nasty)
+      .field("i", std::int64_t{-5})
+      .field("u", ~std::uint64_t{0})
+      .field("d", 0.1)
+      .field("t", true);
   w.field("list", std::vector<std::int64_t>{1, 2}).key("none").null().key("empty").begin_array().end();
   w.field("maybe", std::optional<double>{}).key("o").begin_object().field(nasty, "v").end().end();
   const Json j = parse(w.text());

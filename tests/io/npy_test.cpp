@@ -42,7 +42,8 @@ TEST_CASE("what numpy writes is read") {
   CHECK(parse(file_of(described("'<f4'", "()"), floats({7}))).shape() == Shape{});
   CHECK(parse(file_of(described("'<f4'", "(0, 3)"), "")).numel() == 0);
   CHECK(parse(file_of(described("'<f4'", "(2L, 1L)"), floats({1, 2}))).shape() == Shape{2, 1});
-  CHECK(parse(file_of("{\"shape\":(1,),\"fortran_order\":True,\"descr\":\"|u1\"}", "\x05")).data<std::uint8_t>()[0] == 5);
+  CHECK(parse(file_of("{\"shape\":(1,),\"fortran_order\":True,\"descr\":\"|u1\"}", "\x05")).data<std::uint8_t>()[0] ==
+        5);
   CHECK(parse(file_of(described("'<f8'", "(1,)"), std::string(8, '\0'))).dtype() == DType::f64);
   CHECK(parse(file_of(described("'<i8'", "(1,)"), std::string(8, '\0'))).dtype() == DType::i64);
   CHECK(parse(file_of(described("'<i4'", "(1,)"), std::string(4, '\0'))).dtype() == DType::i32);
@@ -58,7 +59,8 @@ TEST_CASE("numpy files that are damaged or of other kinds are refused with the r
   CHECK(contains(refusal(file_of(described(f4, "(1,)"), floats({1}), 4)), "version 4.0 is not supported"));
   CHECK(contains(refusal(std::string("\x93NUMPY\1\0\xFF\xFF{", 11)), "header of 65535 bytes, but the file has only 1"));
   CHECK(contains(refusal(std::string("\x93NUMPY\2\0\xFF\xFF\xFF\xFF{", 13)), "at most 1048576 are read"));
-  CHECK(contains(refusal(file_of(described(f4, "(2,)"), floats({1}))), "shape [2] of f32 needs 8 bytes, the file has 4 (incomplete?)"));
+  CHECK(contains(refusal(file_of(described(f4, "(2,)"), floats({1}))),
+                 "shape [2] of f32 needs 8 bytes, the file has 4 (incomplete?)"));
   CHECK(contains(refusal(file_of(described(f4, "(1,)"), floats({1, 2}))), "needs 4 bytes, the file has 8"));
   CHECK(contains(refusal(file_of(described("'>f4'", "(1,)"), floats({1}))), "'>f4' is not supported (big-endian"));
   CHECK(contains(refusal(file_of(described("'|O'", "(1,)"), floats({1}))), "pickles"));
@@ -69,7 +71,8 @@ TEST_CASE("numpy files that are damaged or of other kinds are refused with the r
   CHECK(contains(refusal(file_of(described(f4, "(-1,)"), "")), "must be a non-negative integer"));
   CHECK(contains(refusal(file_of(described(f4, "(1,1,1,1,1,1,1,1,1)"), "")), "more than 8 axes"));
   CHECK(contains(refusal(file_of(described(f4, "(1,)", "1"), floats({1}))), "must be True or False"));
-  CHECK(contains(refusal(file_of("{'descr': '<f4', 'shape': (1,)}", floats({1}))), "must have 'descr', 'fortran_order' and 'shape'"));
+  CHECK(contains(refusal(file_of("{'descr': '<f4', 'shape': (1,)}", floats({1}))),
+                 "must have 'descr', 'fortran_order' and 'shape'"));
   CHECK(contains(refusal(file_of("{'descr': '<f4', 'descr': '<f4'}", "")), "duplicate key 'descr'"));
   CHECK(contains(refusal(file_of("{'x': 1}", "")), "unknown key 'x'"));
   CHECK(contains(refusal(file_of(described(f4, "(1,)") + "x", floats({1}))), "unexpected text"));
@@ -81,7 +84,8 @@ TEST_CASE("numpy files that are damaged or of other kinds are refused with the r
 TEST_CASE("what is written reads back equal") {
   const ScratchFolder folder;
   const Tensor<> t = reshape(tensor_of<float>({1, 2, 3, 4, 5, 6}), {2, 3});
-  for (const Tensor<>& x : {t, transpose(t, 0, 1), tensor_of<float>({9}), full({}, 3.0, DType::f64), zeros({0, 2}, DType::u8)}) {
+  for (const Tensor<>& x :
+       {t, transpose(t, 0, 1), tensor_of<float>({9}), full({}, 3.0, DType::f64), zeros({0, 2}, DType::u8)}) {
     io::write_npy(folder / "x.npy", x);
     const Tensor<> back = io::read_npy(folder / "x.npy");
     CHECK(back.shape() == x.shape());

@@ -24,14 +24,17 @@ std::string big_endian(std::uint64_t n) {
   std::reverse(s.begin(), s.end());
   return s;
 }
-std::string file_of(const std::string& header, const std::string& data = "") { return little_endian(header.size()) + header + data; }
+std::string file_of(const std::string& header, const std::string& data = "") {
+  return little_endian(header.size()) + header + data;
+}
 std::string zeros_of(std::size_t n) { return std::string(n, '\0'); }
 std::string repeated(const std::string& s, int n) {
   std::string out;
   for (int i = 0; i < n; ++i) out += s;
   return out;
 }
-std::string entry(const std::string& name, const std::string& dtype, const std::string& shape, const std::string& offsets) {
+std::string entry(const std::string& name, const std::string& dtype, const std::string& shape,
+                  const std::string& offsets) {
   return "\"" + name + "\":{\"dtype\":" + dtype + ",\"shape\":" + shape + ",\"data_offsets\":" + offsets + "}";
 }
 /// One tensor `a` with this entry text and data.
@@ -51,7 +54,8 @@ struct Refused {
 };
 
 std::vector<Refused> refused_files() {
-  const std::string f32 = "\"F32\"", ok = entry("a", f32, "[4]", "[0,16]"), valid = file_of("{" + ok + "}", zeros_of(16));
+  const std::string f32 = "\"F32\"", ok = entry("a", f32, "[4]", "[0,16]"),
+                    valid = file_of("{" + ok + "}", zeros_of(16));
   const std::string max_u64 = "18446744073709551615";
   return {
       {"S01", "", "file is 0 bytes; a safetensors file has at least 10"},
@@ -77,14 +81,17 @@ std::vector<Refused> refused_files() {
       {"S21", file_of("{}" + zeros_of(6)), "control byte \\x00 at line 1, column 3"},
       {"S22", file_of(std::string("{\0}", 3)), "control byte \\x00"},
       {"S23", file_of(std::string(100'000, '[')), "nesting limit 64 reached at line 1, column 65"},
-      {"S24", file_of("{\"__metadata__\":{\"k\":" + repeated("[", 200) + repeated("]", 200) + "}}"), "nesting limit 64"},
+      {"S24", file_of("{\"__metadata__\":{\"k\":" + repeated("[", 200) + repeated("]", 200) + "}}"),
+       "nesting limit 64"},
       {"S24b", file_of("{\"__metadata__\":{\"k\":[[]]}}"), "`__metadata__.k` must be a string, found an array"},
       {"S25", file_of("{\"a\":[]}"), "tensor `a`: entry must be an object, found an array"},
       {"S26", file_of("{\"a\":\"b\"}"), "tensor `a`: entry must be an object, found a string"},
       {"S27", file_of("{\"a\":{\"shape\":[4],\"data_offsets\":[0,16]}}", zeros_of(16)), "`a`: missing `dtype`"},
       {"S28", file_of("{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,16]}}", zeros_of(16)), "`a`: missing `shape`"},
       {"S29", file_of("{\"a\":{\"dtype\":\"F32\",\"shape\":[4]}}", zeros_of(16)), "`a`: missing `data_offsets`"},
-      {"S30", file_of("{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", zeros_of(16)), "`a`: duplicate field `dtype`"},
+      {"S30",
+       file_of("{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", zeros_of(16)),
+       "`a`: duplicate field `dtype`"},
       {"S31", one("\"Q4_0\"", "[4]", "[0,16]"), "unknown dtype \"Q4_0\", known are F64, F32"},
       {"S32", one("\"f32\"", "[4]", "[0,16]"), "did you mean F32?"},
       {"S33", one("1", "[4]", "[0,16]"), "`a`: dtype must be a string, found an integer"},
@@ -96,29 +103,39 @@ std::vector<Refused> refused_files() {
       {"S39", one(f32, "null", "[0,16]"), "`a`: shape must be an array, found null"},
       {"S40", one(f32, "[[2,2]]", "[0,16]"), "`a`: dim 0 is not an integer, got an array"},
       {"S41", one(f32, "[02,2]", "[0,16]"), "invalid JSON at line 1, column 31"},
-      {"S42", one(f32, "[4294967296,4294967296]", "[0,0]", 0), "`a`: element count of shape [4294967296, 4294967296] overflows 64 bits"},
+      {"S42", one(f32, "[4294967296,4294967296]", "[0,0]", 0),
+       "`a`: element count of shape [4294967296, 4294967296] overflows 64 bits"},
       {"S43", one(f32, "[4611686018427387904,4]", "[0,16]"), "overflows 64 bits"},
-      {"S44", one(f32, "[4611686018427387905]", "[0,4]", 4), "`a`: byte size of 4611686018427387905 elements of F32 overflows"},
+      {"S44", one(f32, "[4611686018427387905]", "[0,4]", 4),
+       "`a`: byte size of 4611686018427387905 elements of F32 overflows"},
       {"S45", one(f32, "[18446744073709551616]", "[0,16]"), "`a`: dim 0 does not fit in 64 bits"},
       {"S46", one(f32, "[4]", "[16,0]"), "`a`: begin 16 is after end 0"},
       {"S47", one(f32, "[4]", "[-16,0]"), "`a`: begin is negative: -16"},
       {"S48", one(f32, "[4]", "[0,16,16]"), "`a`: data_offsets has 3 entries, needs 2"},
       {"S49", one(f32, "[4]", "[0]"), "`a`: data_offsets has 1 entry, needs 2"},
-      {"S50", one(f32, "[8]", "[0,32]"), "`a`: ends at byte 32 of the data, the file ends at 16 (16 bytes short; incomplete download?)"},
-      {"S51", one("\"U8\"", "[15]", "[18446744073709551600," + max_u64 + "]"), "`a`: ends at byte 18446744073709551615 of the data, the file ends at 16"},
+      {"S50", one(f32, "[8]", "[0,32]"),
+       "`a`: ends at byte 32 of the data, the file ends at 16 (16 bytes short; incomplete download?)"},
+      {"S51", one("\"U8\"", "[15]", "[18446744073709551600," + max_u64 + "]"),
+       "`a`: ends at byte 18446744073709551615 of the data, the file ends at 16"},
       {"S52", one(f32, "[256]", "[0,16]"), "`a`: shape [256] of F32 needs 1024 bytes, its range [0, 16] has 16"},
-      {"S53", one(f32, "[2]", "[0,65536]", 65536), "`a`: shape [2] of F32 needs 8 bytes, its range [0, 65536] has 65536"},
-      {"S54", file_of("{" + ok + "," + entry("b", f32, "[4]", "[0,16]") + "}", zeros_of(16)), "tensors `a` and `b` overlap"},
-      {"S55", file_of("{" + ok + "," + entry("b", f32, "[4]", "[8,24]") + "}", zeros_of(24)), "tensors `a` and `b` overlap at byte 8"},
-      {"S56", file_of("{" + ok + "," + entry("b", f32, "[1]", "[20,24]") + "}", zeros_of(24)), "bytes 16..20 of the data belong to no tensor"},
+      {"S53", one(f32, "[2]", "[0,65536]", 65536),
+       "`a`: shape [2] of F32 needs 8 bytes, its range [0, 65536] has 65536"},
+      {"S54", file_of("{" + ok + "," + entry("b", f32, "[4]", "[0,16]") + "}", zeros_of(16)),
+       "tensors `a` and `b` overlap"},
+      {"S55", file_of("{" + ok + "," + entry("b", f32, "[4]", "[8,24]") + "}", zeros_of(24)),
+       "tensors `a` and `b` overlap at byte 8"},
+      {"S56", file_of("{" + ok + "," + entry("b", f32, "[1]", "[20,24]") + "}", zeros_of(24)),
+       "bytes 16..20 of the data belong to no tensor"},
       {"S57", one(f32, "[4]", "[4,20]", 20), "bytes 0..4 of the data belong to no tensor"},
       {"S58", valid + "PK\3\4", "4 bytes after the last tensor"},
       {"S59", valid.substr(0, valid.size() - 1), "1 byte short"},
       {"S60", valid.substr(0, valid.size() - 16), "16 bytes short"},
       {"S61", file_of("{" + ok + "," + entry("a", f32, "[4]", "[16,32]") + "}", zeros_of(32)), "duplicate tensor `a`"},
       {"S62", file_of("{" + ok + "," + ok + "}", zeros_of(16)), "duplicate tensor `a`"},
-      {"S63", file_of("{" + ok + "," + entry("a", "\"I32\"", "[4]", "[0,16]") + "}", zeros_of(16)), "duplicate tensor `a`"},
-      {"S64", file_of("{" + ok + "," + entry("\\u0061", f32, "[4]", "[16,32]") + "}", zeros_of(32)), "duplicate tensor `a`"},
+      {"S63", file_of("{" + ok + "," + entry("a", "\"I32\"", "[4]", "[0,16]") + "}", zeros_of(16)),
+       "duplicate tensor `a`"},
+      {"S64", file_of("{" + ok + "," + entry("\\u0061", f32, "[4]", "[16,32]") + "}", zeros_of(32)),
+       "duplicate tensor `a`"},
       {"S65", file_of("{\"__metadata__\":{\"k\":1}}"), "`__metadata__.k` must be a string, found an integer"},
       {"S66", file_of("{\"__metadata__\":[]}"), "`__metadata__` must be an object, found an array"},
       {"S67", file_of("{\"__metadata__\":{},\"__metadata__\":{}}"), "duplicate `__metadata__`"},
@@ -126,7 +143,8 @@ std::vector<Refused> refused_files() {
       {"S69", one("\"F4\"", "[3]", "[0,2]", 2), "`a`: 12 bits of F4 is not a whole number of bytes"},
       {"S70", std::string("\x80\x04\x95\x10\0\0\0\0\0\0\0}q\0.", 15), "not safetensors: a pickle file"},
       {"S71", std::string("\x1f\x8b\x08\0\0\0\0\0\0\x03\x4b\x4c", 12), "not safetensors: gzip"},
-      {"S72", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "Git LFS pointer file, not the data; fetch the real file"},
+      {"S72", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+       "Git LFS pointer file, not the data; fetch the real file"},
       {"S73", "<!DOCTYPE html><html><body>404</body></html>", "not safetensors: an HTML"},
       {"S74", file_of("{/* c */}"), "invalid JSON at line 1, column 2"},
       {"S75", file_of("{" + ok + ",}", zeros_of(16)), "invalid JSON"},
@@ -136,7 +154,8 @@ std::vector<Refused> refused_files() {
       {"S79", file_of("{\"a\":[\"F32\",[4],[0,16]]}", zeros_of(16)), "entry must be an object, found an array"},
       // Rules of our own.
       {"rank 9", one(f32, "[1,1,1,1,1,1,1,1,4]", "[0,16]"), "shape has more than 8 dims"},
-      {"long name", file_of("{" + entry(std::string(4097, 'n'), f32, "[4]", "[0,16]") + "}", zeros_of(16)), "a name of 4097 bytes"},
+      {"long name", file_of("{" + entry(std::string(4097, 'n'), f32, "[4]", "[0,16]") + "}", zeros_of(16)),
+       "a name of 4097 bytes"},
       {"overflow, then zero", one(f32, "[4294967296,4294967296,0]", "[0,0]", 0), "overflows 64 bits"},
       {"dim of 63 bits", one(f32, "[9223372036854775808,0]", "[0,0]", 0), "at most 9223372036854775807"},
       {"negative zero", one(f32, "[-0]", "[0,0]", 0), "is negative"},
@@ -168,13 +187,18 @@ TEST_CASE("every valid safetensors file is accepted") {
       {"leading whitespace", file_of(" \n\t\r{" + ok + "}", zeros_of(16))},
       {"scalar", one(f32, "[]", "[0,4]", 4)},
       {"zero-size dim", one(f32, "[3,0,2]", "[0,0]", 0)},
-      {"zero-size tensor between two", file_of("{" + ok + "," + entry("b", f32, "[0]", "[16,16]") + "," + entry("c", f32, "[1]", "[16,20]") + "}", zeros_of(20))},
+      {"zero-size tensor between two",
+       file_of("{" + ok + "," + entry("b", f32, "[0]", "[16,16]") + "," + entry("c", f32, "[1]", "[16,20]") + "}",
+               zeros_of(20))},
       {"keys not in offset order", file_of("{" + entry("b", f32, "[1]", "[16,20]") + "," + ok + "}", zeros_of(20))},
       {"non-ASCII key", file_of("{" + entry("gr\xC3\xBC\xC3\x9F", f32, "[4]", "[0,16]") + "}", zeros_of(16))},
       {"NaN data", file_of("{" + ok + "}", std::string(16, '\xFF'))},
       {"metadata", file_of("{\"__metadata__\":{\"format\":\"pt\",\"k\":\"v\"}," + ok + "}", zeros_of(16))},
       // Where the rule is a choice.
-      {"unknown field", file_of("{\"a\":{\"dtype\":\"F32\",\"x\":[{\"y\":null}],\"z\":1,\"s\":\"t\",\"shape\":[4],\"data_offsets\":[0,16]}}", zeros_of(16))},
+      {"unknown field",
+       file_of(
+           "{\"a\":{\"dtype\":\"F32\",\"x\":[{\"y\":null}],\"z\":1,\"s\":\"t\",\"shape\":[4],\"data_offsets\":[0,16]}}",
+           zeros_of(16))},
       {"metadata null", file_of("{\"__metadata__\":null}")},
       {"empty key", file_of("{" + entry("", f32, "[4]", "[0,16]") + "}", zeros_of(16))},
       {"key with NUL", file_of("{" + entry("\\u0000", f32, "[4]", "[0,16]") + "}", zeros_of(16))},
@@ -190,7 +214,9 @@ TEST_CASE("every valid safetensors file is accepted") {
 }
 
 TEST_CASE("a safetensors file cut or changed at any byte is refused or still valid, never read outside") {
-  const std::string good = file_of("{" + entry("a", "\"F32\"", "[2,2]", "[0,16]") + "," + entry("b", "\"BF16\"", "[3]", "[16,22]") + "}", zeros_of(22));
+  const std::string good = file_of(
+      "{" + entry("a", "\"F32\"", "[2,2]", "[0,16]") + "," + entry("b", "\"BF16\"", "[3]", "[16,22]") + "}",
+      zeros_of(22));
   for (std::size_t n = 0; n < good.size(); ++n) {
     INFO("cut to " << n);
     CHECK_THROWS_AS(parse(good.substr(0, n)), IoError);
@@ -213,7 +239,8 @@ TEST_CASE("tensors are read without a copy where aligned and with one where not"
     std::string header = "{" + entry("a", "\"F32\"", "[2]", "[0,8]") + "}";
     while ((header.size() % 8 == 0) != aligned) header += ' ';
     const float values[2] = {1.5f, -2.0f};
-    const auto path = folder.file("x.safetensors", file_of(header, std::string(reinterpret_cast<const char*>(values), 8)));
+    const auto path = folder.file("x.safetensors",
+                                  file_of(header, std::string(reinterpret_cast<const char*>(values), 8)));
     Tensor<> t;
     const void* map = nullptr;
     {
@@ -229,15 +256,18 @@ TEST_CASE("tensors are read without a copy where aligned and with one where not"
 
 TEST_CASE("dtypes of safetensors files") {
   const ScratchFolder folder;
-  const auto path = folder.file("x.safetensors", file_of("{" + entry("bool", "\"BOOL\"", "[2]", "[0,2]") + "," + entry("byte", "\"U8\"", "[2]", "[2,4]") + "," +
-                                                             entry("complex", "\"C64\"", "[1]", "[4,12]") + "," + entry("eight", "\"F8_E4M3\"", "[4]", "[12,16]") + "}",
+  const auto path = folder.file("x.safetensors", file_of("{" + entry("bool", "\"BOOL\"", "[2]", "[0,2]") + "," +
+                                                             entry("byte", "\"U8\"", "[2]", "[2,4]") + "," +
+                                                             entry("complex", "\"C64\"", "[1]", "[4,12]") + "," +
+                                                             entry("eight", "\"F8_E4M3\"", "[4]", "[12,16]") + "}",
                                                          std::string("\1\2", 2) + zeros_of(14)));
   const io::Safetensors file(path);
   CHECK(file.names() == std::vector<std::string>{"bool", "byte", "complex", "eight"});
   CHECK(file.dtype("byte") == DType::u8);
   CHECK(file.shape("complex") == Shape{1});
   CHECK(contains(message_of<IoError>([&] { file.get("bool"); }), "element 1 of BOOL is byte 2, must be 0 or 1"));
-  CHECK(contains(message_of<CheckpointError>([&] { file.get("complex"); }), "tensor `complex`: dtype C64 is not supported"));
+  CHECK(contains(message_of<CheckpointError>([&] { file.get("complex"); }),
+                 "tensor `complex`: dtype C64 is not supported"));
   CHECK(contains(message_of<CheckpointError>([&] { file.dtype("eight"); }), "F8_E4M3 is not supported"));
   CHECK(contains(message_of<CheckpointError>([&] { file.get("none\x1b"); }), "has no tensor `none\\x1b`"));
 }
@@ -296,12 +326,16 @@ TEST_CASE("a safetensors writer refuses what was not declared and leaves nothing
   {
     io::SafetensorsWriter w(folder / "x.safetensors", {{"a", DType::f32, {2}}, {"b", DType::f32, {1}}});
     CHECK(contains(message_of<ArgumentError>([&] { w.add("c", tensor_of<float>({1})); }), "`c` was not declared"));
-    CHECK(contains(message_of<ArgumentError>([&] { w.add("a", tensor_of<float>({1})); }), "`a` was declared as f32[2], got f32[1]"));
+    CHECK(contains(message_of<ArgumentError>([&] { w.add("a", tensor_of<float>({1})); }),
+                   "`a` was declared as f32[2], got f32[1]"));
     w.add("a", tensor_of<float>({1, 2}));
     CHECK(contains(message_of<ArgumentError>([&] { w.add("a", tensor_of<float>({1, 2})); }), "written twice"));
     CHECK(contains(message_of<ArgumentError>([&] { w.finish(); }), "`b` was declared and not written"));
   }
   CHECK(folder.names().empty());
-  CHECK(contains(message_of<ArgumentError>([&] { io::SafetensorsWriter(folder / "y", {{"a", DType::f32, {1}}, {"a", DType::f32, {1}}}); }), "two tensors called `a`"));
+  CHECK(contains(message_of<ArgumentError>([&] {
+                   io::SafetensorsWriter(folder / "y", {{"a", DType::f32, {1}}, {"a", DType::f32, {1}}});
+                 }),
+                 "two tensors called `a`"));
   CHECK(folder.names().empty());
 }

@@ -38,7 +38,8 @@ double psnr(const Tensor<>& a, const Tensor<>& b) {
   return 10 * std::log10(255.0 * 255.0 * static_cast<double>(a.bytes()) / (sum + 1e-9));
 }
 
-void write_video(const std::filesystem::path& path, std::int64_t width, std::int64_t height, int frames, double rate = 8) {
+void write_video(const std::filesystem::path& path, std::int64_t width, std::int64_t height, int frames,
+                 double rate = 8) {
   io::VideoWriter w(path, width, height, rate);
   for (int i = 0; i < frames; ++i) w.add(picture(width, height, i));
   w.finish();
@@ -95,7 +96,9 @@ TEST_CASE("frames may have any strides") {
   const Tensor<> f = r.next();
   double worst = 0;
   for (int y = 0; y < 20; ++y)
-    for (int x = 0; x < 48; ++x) worst = std::max(worst, std::abs(f.data<std::uint8_t>()[y * 48 + x] - static_cast<double>(wide.data<std::uint8_t>()[y * 96 + 24 + x])));
+    for (int x = 0; x < 48; ++x)
+      worst = std::max(worst, std::abs(f.data<std::uint8_t>()[y * 48 + x] -
+                                       static_cast<double>(wide.data<std::uint8_t>()[y * 96 + 24 + x])));
   CHECK(worst < 40);
 }
 
@@ -131,15 +134,21 @@ TEST_CASE("files that are no videos are refused and open nothing else") {
   CHECK(contains(refusal("ffconcat version 1.0\nfile '" + (folder / "v.mp4").string() + "'\n"), "x: "));
   CHECK(contains(message_of<IoError>([&] { io::VideoReader r(folder / "none"); }), "none: cannot open"));
   CHECK(contains(message_of<IoError>([&] { count_frames(folder / "v.mp4", {2, 100, 10'000}); }), "more than 2 frames"));
-  CHECK(contains(message_of<IoError>([&] { count_frames(folder / "v.mp4", {9, 60, 10'000}); }), "a video of 64x48 pixels; sides must be 1 to 60"));
+  CHECK(contains(message_of<IoError>([&] {
+                   count_frames(folder / "v.mp4", {9, 60, 10'000});
+                 }),
+                 "a video of 64x48 pixels; sides must be 1 to 60"));
   CHECK(contains(message_of<IoError>([&] { count_frames(folder / "v.mp4", {9, 100, 1000}); }), "pixels at most 1000"));
 }
 
 TEST_CASE("a sound without pictures is refused with its streams") {
   const ScratchFolder folder;
-  std::string wav = std::string("RIFF\x24\x08\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x40\x1f\0\0\x80\x3e\0\0\2\0\x10\0data\0\x08\0\0", 44) + std::string(2048, '\0');
+  std::string wav =
+      std::string("RIFF\x24\x08\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x40\x1f\0\0\x80\x3e\0\0\2\0\x10\0data\0\x08\0\0", 44) +
+      std::string(2048, '\0');
   const auto path = folder.file("sound.wav", wav);
-  CHECK(contains(message_of<IoError>([&] { io::VideoReader r(path); }), "has no video that can be decoded; its streams: audio (pcm_s16le)"));
+  CHECK(contains(message_of<IoError>([&] { io::VideoReader r(path); }),
+                 "has no video that can be decoded; its streams: audio (pcm_s16le)"));
 }
 
 TEST_CASE("sizes and rates that cannot be written are refused before anything is created") {
@@ -153,7 +162,10 @@ TEST_CASE("sizes and rates that cannot be written are refused before anything is
   CHECK(contains(refusal(32, 32, std::nan("")), "frames per second"));
   {
     io::VideoWriter w(folder / "v.mp4", 32, 32, 8);
-    CHECK(contains(message_of<ShapeError>([&] { w.add(empty({32, 34, 3}, DType::u8)); }), "frames are u8[32, 32, 3], got u8[32, 34, 3]"));
+    CHECK(contains(message_of<ShapeError>([&] {
+                     w.add(empty({32, 34, 3}, DType::u8));
+                   }),
+                   "frames are u8[32, 32, 3], got u8[32, 34, 3]"));
     CHECK_THROWS_AS(w.finish(), ArgumentError);
   }
   CHECK(folder.names().empty());

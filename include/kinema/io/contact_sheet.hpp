@@ -42,12 +42,14 @@ class ContactSheet {
     std::int64_t columns = 1;
     while (columns * columns < count) ++columns;
     const std::int64_t rows = (count + columns - 1) / columns, h = cells_[0].size(0), w = cells_[0].size(1);
-    Tensor<> out = full({rows * (h + line_pixels) - line_pixels, columns * (w + line_pixels) - line_pixels, 3}, line_grey, DType::u8);
+    Tensor<> out = full({rows * (h + line_pixels) - line_pixels, columns * (w + line_pixels) - line_pixels, 3},
+                        line_grey, DType::u8);
     for (std::int64_t i = 0; i < count; ++i) {
       const Tensor<>& cell = cells_[static_cast<std::size_t>(i)];
       const std::int64_t top = i / columns * (h + line_pixels), left = i % columns * (w + line_pixels);
       for (std::int64_t y = 0; y < h; ++y)
-        std::memcpy(out.data<std::uint8_t>() + ((top + y) * out.size(1) + left) * 3, cell.data<std::uint8_t>() + y * w * 3, static_cast<std::size_t>(w) * 3);
+        std::memcpy(out.data<std::uint8_t>() + ((top + y) * out.size(1) + left) * 3,
+                    cell.data<std::uint8_t>() + y * w * 3, static_cast<std::size_t>(w) * 3);
     }
     return out;
   }
@@ -65,19 +67,22 @@ class ContactSheet {
   void add_one(const Tensor<>& frame) {
     if (!is_picked(count_++)) return;
     Tensor<> cell = fitted(picture_to_u8(frame, cat("contact sheet: frame ", count_ - 1)));
-    if (!cells_.empty() && !(cell.shape() == cells_[0].shape())) throw ShapeError(cat("contact sheet: frames of different sizes, ", frame.shape()));
+    if (!cells_.empty() && !(cell.shape() == cells_[0].shape()))
+      throw ShapeError(cat("contact sheet: frames of different sizes, ", frame.shape()));
     cells_.push_back(std::move(cell));
   }
   static Tensor<> fitted(const Tensor<>& t) {
     const std::int64_t h = t.size(0), w = t.size(1), longer = std::max(h, w);
     if (longer > cell_pixels)
-      return resize_lanczos(t, std::max<std::int64_t>((w * cell_pixels + longer / 2) / longer, 1), std::max<std::int64_t>((h * cell_pixels + longer / 2) / longer, 1));
+      return resize_lanczos(t, std::max<std::int64_t>((w * cell_pixels + longer / 2) / longer, 1),
+                            std::max<std::int64_t>((h * cell_pixels + longer / 2) / longer, 1));
     const std::int64_t times = (smallest_pixels + longer - 1) / longer;
     if (times <= 1) return t;
     Tensor<> out = empty({h * times, w * times, 3}, DType::u8);
     auto* to = out.data<std::uint8_t>();
     for (std::int64_t y = 0; y < h * times; ++y)
-      for (std::int64_t x = 0; x < w * times; ++x, to += 3) std::memcpy(to, t.data<std::uint8_t>() + (y / times * w + x / times) * 3, 3);
+      for (std::int64_t x = 0; x < w * times; ++x, to += 3)
+        std::memcpy(to, t.data<std::uint8_t>() + (y / times * w + x / times) * 3, 3);
     return out;
   }
 

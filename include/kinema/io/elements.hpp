@@ -11,7 +11,8 @@ namespace detail {
 /// Calls f(bytes, count) for the elements of a host tensor in row-major order, in runs as long as the strides allow.
 template <class F>
 void for_each_run(const Tensor<>& t, const F& f) {
-  if (!t.device().is_cpu()) throw DeviceError(cat("io: only tensors of the host can be written, got one on ", t.device()));
+  if (!t.device().is_cpu())
+    throw DeviceError(cat("io: only tensors of the host can be written, got one on ", t.device()));
   const Ref& r = t.ref();
   const std::size_t width = size_of(r.dtype);
   const std::int64_t total = t.numel();

@@ -56,7 +56,8 @@ inline void sync_folder(const std::filesystem::path& folder) {
   const FileDescriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd) throw_system_error(folder, "cannot open the folder");
   // Some file systems cannot sync folders; their names are as safe as they get.
-  if (::fsync(fd.get()) != 0 && errno != EINVAL && errno != ENOTSUP && errno != EROFS) throw_system_error(folder, "cannot sync the folder");
+  if (::fsync(fd.get()) != 0 && errno != EINVAL && errno != ENOTSUP && errno != EROFS)
+    throw_system_error(folder, "cannot sync the folder");
 }
 
 /// Makes missing parent folders; removes those that it made, unless kept.
@@ -73,7 +74,8 @@ class FolderMaker {
       if (up == p) break;
       p = up;
     }
-    if (missing.empty() && !S_ISDIR(s.st_mode)) throw IoError(cat(shown(p), ": must be a folder, is ", S_ISREG(s.st_mode) ? "a file" : kind_of_file(s.st_mode)));
+    if (missing.empty() && !S_ISDIR(s.st_mode))
+      throw IoError(cat(shown(p), ": must be a folder, is ", S_ISREG(s.st_mode) ? "a file" : kind_of_file(s.st_mode)));
     for (auto it = missing.rbegin(); it != missing.rend(); ++it) {
       if (it->filename().empty() || it->filename() == "." || it->filename() == "..") continue;
       if (::mkdir(it->c_str(), 0777) == 0) made_.push_back(*it);
@@ -93,7 +95,8 @@ class FolderMaker {
 
  private:
   void remove() {
-    for (auto it = made_.rbegin(); it != made_.rend(); ++it) ::rmdir(it->c_str());  // fails if somebody filled it meanwhile
+    for (auto it = made_.rbegin(); it != made_.rend(); ++it)
+      ::rmdir(it->c_str());  // fails if somebody filled it meanwhile
     made_.clear();
   }
   std::vector<std::filesystem::path> made_;
@@ -107,7 +110,8 @@ inline void check_destination(const std::filesystem::path& path) {
   detail::refuse_nul(path);
   struct stat s {};
   if (::stat(path.c_str(), &s) == 0) {
-    if (!S_ISREG(s.st_mode)) throw IoError(cat(shown(path), ": an output must be a file name, is ", detail::kind_of_file(s.st_mode)));
+    if (!S_ISREG(s.st_mode))
+      throw IoError(cat(shown(path), ": an output must be a file name, is ", detail::kind_of_file(s.st_mode)));
   } else if (errno != ENOENT) {
     throw_system_error(path, "cannot be written");
   }
@@ -120,11 +124,13 @@ inline void check_destination(const std::filesystem::path& path) {
     if (up == folder) break;
     folder = up;
   }
-  if (!S_ISDIR(s.st_mode)) throw IoError(cat(shown(folder), ": must be a folder to write ", shown(path), ", is a file"));
+  if (!S_ISDIR(s.st_mode))
+    throw IoError(cat(shown(folder), ": must be a folder to write ", shown(path), ", is a file"));
   struct statfs where {};
   if (::statfs(folder.c_str(), &where) == 0 && detail::is_kernel_file_system(where))
     throw IoError(cat(shown(folder), ": cannot write ", shown(path), " there: a folder of the kernel"));
-  if (::access(folder.c_str(), W_OK | X_OK) != 0) throw_system_error(folder, cat("cannot write ", shown(path), " there"));
+  if (::access(folder.c_str(), W_OK | X_OK) != 0)
+    throw_system_error(folder, cat("cannot write ", shown(path), " there"));
 }
 
 /// Writes one file. Nothing is visible under the destination's name before commit().
@@ -135,7 +141,8 @@ class FileWriter {
     static std::atomic<unsigned> counter{0};
     // The name carries nothing of the destination's, which may be as long as names can be.
     for (int attempt = 0; attempt < 100; ++attempt) {
-      temporary_ = detail::folder_of(path_) / cat(".kinema-", static_cast<long long>(::getpid()), "-", counter++, ".part");
+      temporary_ = detail::folder_of(path_) /
+                   cat(".kinema-", static_cast<long long>(::getpid()), "-", counter++, ".part");
       file_ = FileDescriptor(::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
       if (file_ || errno != EEXIST) break;  // left over from a killed process with our number: try the next
     }
@@ -166,7 +173,8 @@ class FileWriter {
     std::size_t done = 0;
     while (done < bytes) {
       const std::size_t some = std::min(bytes - done, detail::io_chunk);
-      const ::ssize_t n = ::pwrite(file_.get(), static_cast<const char*>(data) + done, some, static_cast<::off_t>(offset + done));
+      const ::ssize_t n = ::pwrite(file_.get(), static_cast<const char*>(data) + done, some,
+                                   static_cast<::off_t>(offset + done));
       if (n < 0 && errno == EINTR) continue;
       if (n <= 0) throw_system_error(path_, cat("writing at byte ", offset + done), n == 0 ? ENOSPC : errno);
       done += static_cast<std::size_t>(n);
@@ -245,7 +253,8 @@ class FileGroup {
         const std::filesystem::path name = names.empty() ? files_[i].path() : names[i];
         struct stat s {};
         const bool is_new = ::lstat(name.c_str(), &s) != 0;
-        if (!is_new && S_ISDIR(s.st_mode)) throw IoError(cat(shown(name), ": an output must be a file name, is a folder"));
+        if (!is_new && S_ISDIR(s.st_mode))
+          throw IoError(cat(shown(name), ": an output must be a file name, is a folder"));
         files_[i].publish_as(name);
         if (is_new) created.push_back(name);
       }

@@ -69,7 +69,8 @@ inline Tensor<> read_folder(const std::filesystem::path& folder, std::int64_t at
   std::vector<std::string> names;
   for (std::string& n : names_in_folder(folder)) {
     const std::string e = lower_extension(n);
-    if (n[0] != '.' && (e == ".png" || e == ".jpg" || e == ".jpeg") && !n.ends_with(contact_sheet_suffix)) names.push_back(std::move(n));
+    if (n[0] != '.' && (e == ".png" || e == ".jpg" || e == ".jpeg") && !n.ends_with(contact_sheet_suffix))
+      names.push_back(std::move(n));
   }
   if (names.empty()) throw IoError(cat(shown(folder), ": has no frames (.png, .jpg or .jpeg)"));
   std::sort(names.begin(), names.end(), natural_less);
@@ -78,8 +79,10 @@ inline Tensor<> read_folder(const std::filesystem::path& folder, std::int64_t at
     if (static_cast<std::int64_t>(frames.size()) == at_most) break;
     Tensor<> f = read_image(folder / n);
     if (!frames.empty() && !(f.shape() == frames.front().shape()))
-      throw IoError(cat(shown(folder / n), ": is ", f.size(1), "x", f.size(0), " pixels, the frames before are ", frames.front().size(1), "x", frames.front().size(0)));
-    if (static_cast<std::int64_t>(f.bytes()) > max_clip_bytes / static_cast<std::int64_t>(frames.size() + 1)) throw IoError(cat(shown(folder), ": more than ", max_clip_bytes, " bytes of frames"));
+      throw IoError(cat(shown(folder / n), ": is ", f.size(1), "x", f.size(0), " pixels, the frames before are ",
+                        frames.front().size(1), "x", frames.front().size(0)));
+    if (static_cast<std::int64_t>(f.bytes()) > max_clip_bytes / static_cast<std::int64_t>(frames.size() + 1))
+      throw IoError(cat(shown(folder), ": more than ", max_clip_bytes, " bytes of frames"));
     frames.push_back(std::move(f));
   }
   return stack(std::move(frames));
@@ -93,7 +96,8 @@ inline Tensor<> read_video(const std::filesystem::path& path, std::int64_t at_mo
   while (static_cast<std::int64_t>(frames.size()) < at_most) {
     Tensor<> f = video.next();
     if (!f) break;
-    if (static_cast<std::int64_t>(f.bytes()) > max_clip_bytes / static_cast<std::int64_t>(frames.size() + 1)) throw IoError(cat(shown(path), ": more than ", max_clip_bytes, " bytes of frames"));
+    if (static_cast<std::int64_t>(f.bytes()) > max_clip_bytes / static_cast<std::int64_t>(frames.size() + 1))
+      throw IoError(cat(shown(path), ": more than ", max_clip_bytes, " bytes of frames"));
     frames.push_back(std::move(f));
   }
   if (frames.empty()) throw IoError(cat(shown(path), ": the video has no frames"));
@@ -105,14 +109,18 @@ inline Tensor<> check_array(Tensor<> t, const std::filesystem::path& path, std::
   if (t.rank() == 3) t = unsqueeze(t, 0);
   if (t.rank() != 4 || t.size(3) != 3 || t.numel() == 0 || (t.dtype() != DType::u8 && t.dtype() != DType::f32))
     throw IoError(cat(shown(path), ": frames must be f32 or u8 [F, H, W, 3], got ", to_string(t)));
-  if (t.size(1) > max_image_side || t.size(2) > max_image_side) throw IoError(cat(shown(path), ": frames of ", t.size(2), "x", t.size(1), " pixels; sides are limited to ", max_image_side));
+  if (t.size(1) > max_image_side || t.size(2) > max_image_side)
+    throw IoError(
+        cat(shown(path), ": frames of ", t.size(2), "x", t.size(1), " pixels; sides are limited to ", max_image_side));
   if (t.size(0) > at_most) t = narrow(t, 0, 0, at_most);
   if (t.dtype() != DType::f32) return t;
   const float* v = t.data<float>();
   for (std::int64_t i = 0, n = t.numel(); i < n; ++i) {
     if (v[i] >= 0 && v[i] <= 1) continue;
-    const std::int64_t channel = i % 3, x = i / 3 % t.size(2), y = i / 3 / t.size(2) % t.size(1), frame = i / 3 / t.size(2) / t.size(1);
-    throw IoError(cat(shown(path), ": frame ", frame, ", row ", y, ", column ", x, ", channel ", channel, ": must be 0 to 1, is ", v[i]));
+    const std::int64_t channel = i % 3, x = i / 3 % t.size(2), y = i / 3 / t.size(2) % t.size(1),
+                       frame = i / 3 / t.size(2) / t.size(1);
+    throw IoError(cat(shown(path), ": frame ", frame, ", row ", y, ", column ", x, ", channel ", channel,
+                      ": must be 0 to 1, is ", v[i]));
   }
   return t;
 }
@@ -137,7 +145,9 @@ inline Tensor<> read_frames(const std::filesystem::path& path, std::int64_t at_m
   const std::string extension = detail::lower_extension(path);
   if (head.starts_with("\x93NUMPY") || extension == ".npy") return detail::check_array(read_npy(path), path, at_most);
   if (extension == ".safetensors") return detail::check_array(Safetensors(path).get("frames"), path, at_most);
-  if (detail::is_png(head) || detail::is_jpeg(head) || extension == ".png" || extension == ".jpg" || extension == ".jpeg") return unsqueeze(read_image(path), 0);
+  if (detail::is_png(head) || detail::is_jpeg(head) || extension == ".png" || extension == ".jpg" ||
+      extension == ".jpeg")
+    return unsqueeze(read_image(path), 0);
   return detail::read_video(path, at_most);
 }
 
@@ -174,7 +184,8 @@ class FrameSink {
  private:
   void add_one(const Tensor<>& frame) {
     if (count_ == 0) size_ = frame.shape();
-    if (!(frame.shape() == size_)) throw ShapeError(cat(name(), ": frame ", count_, " is ", frame.shape(), ", the frames before are ", size_));
+    if (!(frame.shape() == size_))
+      throw ShapeError(cat(name(), ": frame ", count_, " is ", frame.shape(), ", the frames before are ", size_));
     write(frame, cat(name(), ": frame ", count_));
     ++count_;
   }
@@ -237,7 +248,10 @@ class SafetensorsSink : public FrameSink {
     JsonWriter json(false);
     json.begin_object().key("__metadata__").begin_object().field("format", "pt").end().key("frames").begin_object();
     json.field("dtype", "F32").field("shape", std::vector<std::int64_t>{count_, shape_[0], shape_[1], 3});
-    json.field("data_offsets", std::vector<std::int64_t>{0, static_cast<std::int64_t>(file_->position() - header_bytes)}).end().end();
+    json.field("data_offsets",
+               std::vector<std::int64_t>{0, static_cast<std::int64_t>(file_->position() - header_bytes)})
+        .end()
+        .end();
     std::string header(8, '\0');
     header[0] = static_cast<char>((header_bytes - 8) & 255);
     header += json.text();
@@ -259,7 +273,10 @@ struct PngPattern {
 
   explicit PngPattern(const std::filesystem::path& path) : folder(path.parent_path()) {
     const std::string name = path.filename().native();
-    const auto fail = [&] { throw ArgumentError(cat(shown(path), ": a picture pattern may hold one %d or %0Nd (N from 1 to 9) and no other %")); };
+    const auto fail = [&] {
+      throw ArgumentError(
+          cat(shown(path), ": a picture pattern may hold one %d or %0Nd (N from 1 to 9) and no other %"));
+    };
     const std::size_t percent = name.find('%');
     if (percent == std::string::npos) {
       before = name.substr(0, name.size() - path.extension().native().size());
@@ -291,7 +308,9 @@ class PngSink : public FrameSink {
   explicit PngSink(const std::filesystem::path& path) : FrameSink(path), pattern_(path) {}
 
  private:
-  void write(const Tensor<>& frame, const std::string& where) override { group_.add(pattern_.name(count_, 2)).write(png_bytes(picture_to_u8(frame, where))); }
+  void write(const Tensor<>& frame, const std::string& where) override {
+    group_.add(pattern_.name(count_, 2)).write(png_bytes(picture_to_u8(frame, where)));
+  }
   void close() override {
     std::vector<std::filesystem::path> names;
     for (std::int64_t i = 0; i < count_; ++i) names.push_back(pattern_.name(i, count_));
@@ -310,10 +329,14 @@ inline void check_frames_destination(const std::filesystem::path& path) {
   detail::refuse_nul(path);
   const std::string extension = detail::lower_extension(path);
   struct stat s {};
-  if (::stat(path.c_str(), &s) == 0 && S_ISDIR(s.st_mode)) throw IoError(cat(shown(path), ": an output must be a file name, is a folder"));
+  if (::stat(path.c_str(), &s) == 0 && S_ISDIR(s.st_mode))
+    throw IoError(cat(shown(path), ": an output must be a file name, is a folder"));
   if (extension != ".mp4" && extension != ".png" && extension != ".npy" && extension != ".safetensors")
-    throw ArgumentError(cat(shown(path), ": ", extension.empty() ? "an output needs an extension" : cat("unknown extension \"", printable(extension, 40), "\""),
-                            "; allowed are .mp4, .png (one picture, or a sequence such as frame_%05d.png), .npy and .safetensors"));
+    throw ArgumentError(
+        cat(shown(path), ": ",
+            extension.empty() ? "an output needs an extension"
+                              : cat("unknown extension \"", printable(extension, 40), "\""),
+            "; allowed are .mp4, .png (one picture, or a sequence such as frame_%05d.png), .npy and .safetensors"));
   if (extension == ".png") {
     const detail::PngPattern pattern(path);
     check_destination(pattern.name(0, 1));

@@ -8,7 +8,7 @@
 #include <kinema/io/file_writer.hpp>
 
 #if !defined(KINEMA_WITH_JSON) || !KINEMA_WITH_JSON
-#error "kinema: io/json.hpp needs nlohmann-json; compile with KINEMA_WITH_JSON=1 (CMake sets it where it finds the library)"
+#error "kinema: io/json.hpp needs nlohmann-json; compile with KINEMA_WITH_JSON=1 (CMake does if it finds it)"
 #endif
 
 #include <nlohmann/json.hpp>
@@ -52,7 +52,8 @@ inline std::string json_place(std::string_view text, std::size_t offset) {
   const std::string_view before = text.substr(0, offset);
   const auto line = std::count(before.begin(), before.end(), '\n') + 1;
   const std::size_t start = before.rfind('\n');
-  return cat("line ", line, ", column ", start == std::string_view::npos ? offset + 1 : offset - start, " (byte ", offset, ")");
+  return cat("line ", line, ", column ", start == std::string_view::npos ? offset + 1 : offset - start, " (byte ",
+             offset, ")");
 }
 
 /// Offset of the first byte that is no well-formed UTF-8, or npos. Overlong forms and surrogates are not well-formed.
@@ -70,7 +71,8 @@ inline std::size_t first_invalid_utf8(std::string_view s) {
     for (std::size_t k = 1; k < n; ++k)
       if ((byte(i + k) & 0xC0) != 0x80) return i;
     const unsigned char d = byte(i + 1);
-    if ((c == 0xE0 && d < 0xA0) || (c == 0xED && d >= 0xA0) || (c == 0xF0 && d < 0x90) || (c == 0xF4 && d >= 0x90)) return i;
+    if ((c == 0xE0 && d < 0xA0) || (c == 0xED && d >= 0xA0) || (c == 0xF0 && d < 0x90) || (c == 0xF4 && d >= 0x90))
+      return i;
     i += n;
   }
   return std::string_view::npos;
@@ -79,7 +81,8 @@ inline std::size_t first_invalid_utf8(std::string_view s) {
 /// Refuses what nlohmann's parser would let through, and nesting beyond `depth_limit` while its place is known.
 template <class E>
 void check_json_bytes(std::string_view text, std::string_view where, int depth_limit) {
-  if (text.starts_with("\xEF\xBB\xBF")) throw E(cat(where, ": invalid JSON: begins with a byte order mark (BOM), expected `{`"));
+  if (text.starts_with("\xEF\xBB\xBF"))
+    throw E(cat(where, ": invalid JSON: begins with a byte order mark (BOM), expected `{`"));
   const std::size_t bad = first_invalid_utf8(text);
   if (bad != std::string_view::npos) throw E(cat(where, ": invalid UTF-8 at ", json_place(text, bad)));
   bool in_string = false;
@@ -112,7 +115,9 @@ class JsonEvents {
 
   bool null() { return scalar(JsonKind::null); }
   bool boolean(bool v) { return scalar(JsonKind::boolean, v ? 1u : 0u); }
-  bool number_integer(std::int64_t v) { return scalar(JsonKind::integer, static_cast<std::uint64_t>(v), true, static_cast<double>(v)); }
+  bool number_integer(std::int64_t v) {
+    return scalar(JsonKind::integer, static_cast<std::uint64_t>(v), true, static_cast<double>(v));
+  }
   bool number_unsigned(std::uint64_t v) { return scalar(JsonKind::integer, v, false, static_cast<double>(v)); }
   bool number_float(double v, const std::string& token) {
     const bool integer = token.find_first_of(".eE") == std::string::npos;  // too large for 64 bits
@@ -138,8 +143,11 @@ class JsonEvents {
     std::string_view what = error.what();
     const std::size_t colon = what.find(": ");
     if (colon != std::string_view::npos) what.remove_prefix(colon + 2);
-    if (position > text_.size()) throw E(cat(where_, ": invalid JSON: ends early at ", json_place(text_, text_.size()), ": ", printable(what, 512)));
-    throw E(cat(where_, ": invalid JSON at ", json_place(text_, position == 0 ? 0 : position - 1), ": ", printable(what, 512)));
+    if (position > text_.size())
+      throw E(
+          cat(where_, ": invalid JSON: ends early at ", json_place(text_, text_.size()), ": ", printable(what, 512)));
+    throw E(cat(where_, ": invalid JSON at ", json_place(text_, position == 0 ? 0 : position - 1), ": ",
+                printable(what, 512)));
   }
 
  private:
@@ -159,7 +167,8 @@ class JsonEvents {
   }
   void check_length(const std::string& v) const {
     if (v.size() > limits_.string_bytes)
-      throw E(cat(where_, ": a string of ", v.size(), " bytes (", printable(v, 40), "), at most ", limits_.string_bytes, " are read"));
+      throw E(cat(where_, ": a string of ", v.size(), " bytes (", printable(v, 40), "), at most ", limits_.string_bytes,
+                  " are read"));
   }
 
   std::string_view text_, where_;
@@ -171,10 +180,12 @@ class JsonEvents {
 /// The whole of `text` as events; see JsonEvents.
 template <class E, class Handler>
 void parse_json(std::string_view text, std::string_view where, const JsonLimits& limits, Handler& handler) {
-  if (text.size() > limits.bytes) throw E(cat(where, ": ", text.size(), " bytes of JSON, at most ", limits.bytes, " are read"));
+  if (text.size() > limits.bytes)
+    throw E(cat(where, ": ", text.size(), " bytes of JSON, at most ", limits.bytes, " are read"));
   check_json_bytes<E>(text, where, limits.depth);
   JsonEvents<E, Handler> events(text, where, limits, handler);
-  if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) throw E(cat(where, ": invalid JSON: empty, expected `{`"));
+  if (text.find_first_not_of(" \t\r\n") == std::string_view::npos)
+    throw E(cat(where, ": invalid JSON: empty, expected `{`"));
   if (!nlohmann::json::sax_parse(text.begin(), text.end(), &events, nlohmann::json::input_format_t::json, true, false))
     throw E(cat(where, ": invalid JSON"));
 }
@@ -294,7 +305,8 @@ class Json {
 
   // This value as a C++ value.
   std::int64_t as_integer() const {
-    if (node_->kind == JsonKind::big_integer || (node_->kind == JsonKind::integer && !node_->negative && node_->bits > INT64_MAX))
+    if (node_->kind == JsonKind::big_integer ||
+        (node_->kind == JsonKind::integer && !node_->negative && node_->bits > INT64_MAX))
       fail("must be an integer within 64 bits with sign, got a larger one");
     expect(JsonKind::integer);
     return static_cast<std::int64_t>(node_->bits);
@@ -309,33 +321,62 @@ class Json {
 
   // Fields: absent ones take the default; without a default they must be there.
   std::int64_t integer(std::string_view key) const { return at(key).as_integer(); }
-  std::int64_t integer(std::string_view key, std::int64_t absent) const { return has(key) ? at(key).as_integer() : absent; }
+  std::int64_t integer(std::string_view key, std::int64_t absent) const {
+    return has(key) ? at(key).as_integer() : absent;
+  }
   double number(std::string_view key) const { return at(key).as_number(); }
   double number(std::string_view key, double absent) const { return has(key) ? at(key).as_number() : absent; }
   bool boolean(std::string_view key) const { return at(key).as_boolean(); }
   bool boolean(std::string_view key, bool absent) const { return has(key) ? at(key).as_boolean() : absent; }
   std::string string(std::string_view key) const { return at(key).as_string(); }
-  std::string string(std::string_view key, std::string_view absent) const { return has(key) ? at(key).as_string() : std::string(absent); }
-  std::vector<std::int64_t> integers(std::string_view key) const { return list<std::int64_t>(key, [](const Json& j) { return j.as_integer(); }); }
-  std::vector<std::int64_t> integers(std::string_view key, std::vector<std::int64_t> absent) const { return has(key) ? integers(key) : absent; }
-  std::vector<double> numbers(std::string_view key) const { return list<double>(key, [](const Json& j) { return j.as_number(); }); }
-  std::vector<double> numbers(std::string_view key, std::vector<double> absent) const { return has(key) ? numbers(key) : absent; }
-  std::vector<std::string> strings(std::string_view key) const { return list<std::string>(key, [](const Json& j) { return j.as_string(); }); }
-  std::vector<std::string> strings(std::string_view key, std::vector<std::string> absent) const { return has(key) ? strings(key) : absent; }
+  std::string string(std::string_view key, std::string_view absent) const {
+    return has(key) ? at(key).as_string() : std::string(absent);
+  }
+  std::vector<std::int64_t> integers(std::string_view key) const {
+    return list<std::int64_t>(key, [](const Json& j) { return j.as_integer(); });
+  }
+  std::vector<std::int64_t> integers(std::string_view key, std::vector<std::int64_t> absent) const {
+    return has(key) ? integers(key) : absent;
+  }
+  std::vector<double> numbers(std::string_view key) const {
+    return list<double>(key, [](const Json& j) { return j.as_number(); });
+  }
+  std::vector<double> numbers(std::string_view key, std::vector<double> absent) const {
+    return has(key) ? numbers(key) : absent;
+  }
+  std::vector<std::string> strings(std::string_view key) const {
+    return list<std::string>(key, [](const Json& j) { return j.as_string(); });
+  }
+  std::vector<std::string> strings(std::string_view key, std::vector<std::string> absent) const {
+    return has(key) ? strings(key) : absent;
+  }
 
   // Fields whose default is null: absent and null mean "none".
-  std::optional<std::int64_t> optional_integer(std::string_view key) const { return given(key) ? std::optional(at(key).as_integer()) : std::nullopt; }
-  std::optional<double> optional_number(std::string_view key) const { return given(key) ? std::optional(at(key).as_number()) : std::nullopt; }
-  std::optional<bool> optional_boolean(std::string_view key) const { return given(key) ? std::optional(at(key).as_boolean()) : std::nullopt; }
-  std::optional<std::string> optional_string(std::string_view key) const { return given(key) ? std::optional(at(key).as_string()) : std::nullopt; }
-  std::optional<std::vector<double>> optional_numbers(std::string_view key) const { return given(key) ? std::optional(numbers(key)) : std::nullopt; }
-  std::optional<std::vector<std::int64_t>> optional_integers(std::string_view key) const { return given(key) ? std::optional(integers(key)) : std::nullopt; }
+  std::optional<std::int64_t> optional_integer(std::string_view key) const {
+    return given(key) ? std::optional(at(key).as_integer()) : std::nullopt;
+  }
+  std::optional<double> optional_number(std::string_view key) const {
+    return given(key) ? std::optional(at(key).as_number()) : std::nullopt;
+  }
+  std::optional<bool> optional_boolean(std::string_view key) const {
+    return given(key) ? std::optional(at(key).as_boolean()) : std::nullopt;
+  }
+  std::optional<std::string> optional_string(std::string_view key) const {
+    return given(key) ? std::optional(at(key).as_string()) : std::nullopt;
+  }
+  std::optional<std::vector<double>> optional_numbers(std::string_view key) const {
+    return given(key) ? std::optional(numbers(key)) : std::nullopt;
+  }
+  std::optional<std::vector<std::int64_t>> optional_integers(std::string_view key) const {
+    return given(key) ? std::optional(integers(key)) : std::nullopt;
+  }
 
   /// Throws ConfigError about this value: "file: /place: message".
   [[noreturn]] void fail(std::string_view message) const { throw ConfigError(cat(where(), ": ", message)); }
 
  private:
-  Json(std::shared_ptr<const detail::JsonNode> root, const detail::JsonNode* node, std::string file, std::string pointer)
+  Json(std::shared_ptr<const detail::JsonNode> root, const detail::JsonNode* node, std::string file,
+       std::string pointer)
       : root_(std::move(root)), node_(node), file_(std::move(file)), pointer_(std::move(pointer)) {}
 
   bool given(std::string_view key) const { return has(key) && !at(key).is_null(); }
@@ -352,7 +393,8 @@ class Json {
   std::string found() const {
     switch (node_->kind) {
       case JsonKind::boolean: return node_->bits != 0 ? "true" : "false";
-      case JsonKind::integer: return cat("the integer ", node_->negative ? cat(static_cast<std::int64_t>(node_->bits)) : cat(node_->bits));
+      case JsonKind::integer:
+        return cat("the integer ", node_->negative ? cat(static_cast<std::int64_t>(node_->bits)) : cat(node_->bits));
       case JsonKind::number: return cat("the number ", node_->value, " (written with fraction or exponent)");
       case JsonKind::string: return cat("the string \"", printable(node_->text, 80), "\"");
       default: return std::string(name_of(node_->kind));

@@ -32,7 +32,8 @@ namespace kinema::inline KINEMA_ABI::io {
 inline std::string shown(const std::filesystem::path& path) { return printable(path.native(), 1024); }
 
 /// "file: what: the system's words".
-[[noreturn]] inline void throw_system_error(const std::filesystem::path& path, std::string_view what, int error = errno) {
+[[noreturn]] inline void throw_system_error(const std::filesystem::path& path, std::string_view what,
+                                            int error = errno) {
   throw IoError(cat(shown(path), ": ", what, ": ", std::generic_category().message(error)));
 }
 
@@ -81,22 +82,28 @@ inline bool is_kernel_file_system(const struct statfs& s) { return s.f_type == 0
 /// What a file is by its first bytes, if it is a format that is often found in the place of another; empty if unknown.
 inline std::string_view other_format(std::string_view head) {
   const auto begins = [&](std::string_view s) { return head.starts_with(s); };
-  if (head.size() >= 2 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) return "a pickle file (never loaded: it can run code); convert it to safetensors";
-  if (begins("PK\3\4")) return "a zip archive, such as a PyTorch pickle checkpoint (never loaded: it can run code); convert it to safetensors";
+  if (head.size() >= 2 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5)
+    return "a pickle file (never loaded: it can run code); convert it to safetensors";
+  if (begins("PK\3\4"))
+    return "a zip archive, such as a PyTorch pickle checkpoint (never loaded: it can run code); convert it to "
+           "safetensors";
   if (begins("\x1f\x8b")) return "gzip data; unpack it first";
-  if (begins("version https://git-lfs")) return "a Git LFS pointer file, not the data; fetch the real file (git lfs pull)";
+  if (begins("version https://git-lfs"))
+    return "a Git LFS pointer file, not the data; fetch the real file (git lfs pull)";
   if (begins("\x93NUMPY")) return "a numpy file";
   if (begins("GGUF")) return "a GGUF file";
   if (begins("\x89HDF")) return "an HDF5 file";
   const std::size_t text = head.find_first_not_of(" \t\r\n");
-  if (text != std::string_view::npos && head[text] == '<') return "an HTML or XML page, perhaps an error page saved instead of the file";
+  if (text != std::string_view::npos && head[text] == '<')
+    return "an HTML or XML page, perhaps an error page saved instead of the file";
   if (text != std::string_view::npos && head[text] == '{') return "plain JSON text";
   return {};
 }
 
 inline void refuse_nul(const std::filesystem::path& path) {
   if (path.empty()) throw IoError("a file name is empty");
-  if (path.native().find('\0') != std::string::npos) throw IoError(cat(shown(path), ": a file name must not contain NUL"));
+  if (path.native().find('\0') != std::string::npos)
+    throw IoError(cat(shown(path), ": a file name must not contain NUL"));
 }
 
 }  // namespace detail
@@ -129,7 +136,8 @@ class RegularFile {
     struct stat now {};
     if (::fstat(file_.get(), &now) != 0) throw_system_error(path_, "cannot read its size");
     if (now.st_size != opened_.st_size)
-      throw IoError(cat(shown(path_), ": changed while being read: had ", opened_.st_size, " bytes, now ", now.st_size));
+      throw IoError(
+          cat(shown(path_), ": changed while being read: had ", opened_.st_size, " bytes, now ", now.st_size));
     if (now.st_mtim.tv_sec != opened_.st_mtim.tv_sec || now.st_mtim.tv_nsec != opened_.st_mtim.tv_nsec)
       throw IoError(cat(shown(path_), ": was written to while being read"));
   }
@@ -150,7 +158,8 @@ class RegularFile {
 
  private:
   void refuse_special(const struct stat& s) const {
-    if (!S_ISREG(s.st_mode)) throw IoError(cat(shown(path_), ": must be a regular file, is ", detail::kind_of_file(s.st_mode)));
+    if (!S_ISREG(s.st_mode))
+      throw IoError(cat(shown(path_), ": must be a regular file, is ", detail::kind_of_file(s.st_mode)));
   }
 
   std::filesystem::path path_;
@@ -161,7 +170,8 @@ class RegularFile {
 /// The whole file. Throws IoError, also if it has more than `limit` bytes.
 inline std::string read_file(const std::filesystem::path& path, std::uint64_t limit) {
   const RegularFile file(path);
-  if (file.size() > limit) throw IoError(cat(shown(path), ": has ", file.size(), " bytes, at most ", limit, " are read"));
+  if (file.size() > limit)
+    throw IoError(cat(shown(path), ": has ", file.size(), " bytes, at most ", limit, " are read"));
   std::string bytes(file.size(), '\0');
   file.read(0, {reinterpret_cast<unsigned char*>(bytes.data()), bytes.size()});
   file.check_unchanged();

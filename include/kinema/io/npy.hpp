@@ -39,7 +39,9 @@ class NpyHeader {
   const Shape& shape() const { return shape_; }
 
  private:
-  [[noreturn]] void fail(std::string_view what) const { throw IoError(cat(where_, ": numpy header: ", what, " (byte ", at_, " of the header)")); }
+  [[noreturn]] void fail(std::string_view what) const {
+    throw IoError(cat(where_, ": numpy header: ", what, " (byte ", at_, " of the header)"));
+  }
   void once(bool& seen, std::string_view key) const {
     if (seen) fail(cat("duplicate key '", key, "'"));
     seen = true;
@@ -87,7 +89,9 @@ class NpyHeader {
       std::int64_t n = 0;
       const std::size_t start = at_;
       while (at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '9') {
-        if (__builtin_mul_overflow(n, std::int64_t{10}, &n) || __builtin_add_overflow(n, std::int64_t{text_[at_] - '0'}, &n)) fail("a size does not fit in 63 bits");
+        if (__builtin_mul_overflow(n, std::int64_t{10}, &n) ||
+            __builtin_add_overflow(n, std::int64_t{text_[at_] - '0'}, &n))
+          fail("a size does not fit in 63 bits");
         ++at_;
       }
       if (at_ == start) fail("a size must be a non-negative integer");
@@ -109,12 +113,16 @@ class NpyHeader {
 };
 
 inline DType npy_dtype(const std::string& descr, std::string_view where) {
-  constexpr std::pair<std::string_view, DType> known[] = {{"<f4", DType::f32}, {"<f8", DType::f64}, {"<f2", DType::f16}, {"|u1", DType::u8},
-                                                          {"<i8", DType::i64}, {"<i4", DType::i32}, {"|b1", DType::boolean}};
+  constexpr std::pair<std::string_view, DType> known[] = {
+      {"<f4", DType::f32}, {"<f8", DType::f64}, {"<f2", DType::f16},    {"|u1", DType::u8},
+      {"<i8", DType::i64}, {"<i4", DType::i32}, {"|b1", DType::boolean}};
   for (const auto& [name, type] : known)
     if (descr == name) return type;
-  const std::string_view hint = descr.starts_with('>') ? " (big-endian data is not supported)" : descr.starts_with("|O") ? " (objects are pickles and never loaded)" : "";
-  throw IoError(cat(where, ": numpy type '", printable(descr, 40), "' is not supported", hint, "; supported are <f4, <f8, <f2, |u1, <i8, <i4, |b1"));
+  const std::string_view hint = descr.starts_with('>')    ? " (big-endian data is not supported)"
+                                : descr.starts_with("|O") ? " (objects are pickles and never loaded)"
+                                                          : "";
+  throw IoError(cat(where, ": numpy type '", printable(descr, 40), "' is not supported", hint,
+                    "; supported are <f4, <f8, <f2, |u1, <i8, <i4, |b1"));
 }
 
 }  // namespace detail
@@ -125,30 +133,44 @@ inline Tensor<> parse_npy(std::span<const unsigned char> file, std::string_view 
   const std::string_view text(reinterpret_cast<const char*>(file.data()), file.size());
   if (!text.starts_with("\x93NUMPY")) {
     const std::string_view other = detail::other_format(text.substr(0, 512));
-    throw IoError(cat(where, ": not a numpy file", text.empty() ? ": it is empty" : other.empty() ? " (it must begin with \\x93NUMPY)" : ": ", other));
+    throw IoError(cat(where, ": not a numpy file",
+                      text.empty()    ? ": it is empty"
+                      : other.empty() ? " (it must begin with \\x93NUMPY)"
+                                      : ": ",
+                      other));
   }
   if (file.size() < 10) throw IoError(cat(where, ": numpy file ends in its header, after ", file.size(), " bytes"));
   const unsigned version = file[6];
-  if (version < 1 || version > 3 || file[7] != 0) throw IoError(cat(where, ": numpy format version ", version, ".", static_cast<unsigned>(file[7]), " is not supported, 1.0 to 3.0 are"));
+  if (version < 1 || version > 3 || file[7] != 0)
+    throw IoError(cat(where, ": numpy format version ", version, ".", static_cast<unsigned>(file[7]),
+                      " is not supported, 1.0 to 3.0 are"));
   const std::size_t start = version == 1 ? 10 : 12;
   if (file.size() < start) throw IoError(cat(where, ": numpy file ends in its header, after ", file.size(), " bytes"));
   std::uint64_t length = 0;
   for (std::size_t i = start; i-- > 8;) length = length << 8 | file[i];
-  if (length > max_npy_header) throw IoError(cat(where, ": numpy header of ", length, " bytes, at most ", max_npy_header, " are read"));
-  if (length > file.size() - start) throw IoError(cat(where, ": numpy header of ", length, " bytes, but the file has only ", file.size() - start, " after its length"));
+  if (length > max_npy_header)
+    throw IoError(cat(where, ": numpy header of ", length, " bytes, at most ", max_npy_header, " are read"));
+  if (length > file.size() - start)
+    throw IoError(cat(where, ": numpy header of ", length, " bytes, but the file has only ", file.size() - start,
+                      " after its length"));
 
   const detail::NpyHeader header(text.substr(start, length), where);
   const DType type = detail::npy_dtype(header.descr(), where);
-  if (header.fortran() && header.shape().rank() > 1) throw IoError(cat(where, ": Fortran order is not supported; save numpy.ascontiguousarray(x)"));
+  if (header.fortran() && header.shape().rank() > 1)
+    throw IoError(cat(where, ": Fortran order is not supported; save numpy.ascontiguousarray(x)"));
   std::uint64_t need = size_of(type);
   for (const std::int64_t d : header.shape())
-    if (__builtin_mul_overflow(need, static_cast<std::uint64_t>(d), &need)) throw IoError(cat(where, ": numpy shape ", header.shape(), " overflows 64 bits of bytes"));
+    if (__builtin_mul_overflow(need, static_cast<std::uint64_t>(d), &need))
+      throw IoError(cat(where, ": numpy shape ", header.shape(), " overflows 64 bits of bytes"));
   const std::span<const unsigned char> data = file.subspan(start + length);
   if (need != data.size())
-    throw IoError(cat(where, ": numpy shape ", header.shape(), " of ", type, " needs ", need, " bytes, the file has ", data.size(), need > data.size() ? " (incomplete?)" : ""));
+    throw IoError(cat(where, ": numpy shape ", header.shape(), " of ", type, " needs ", need, " bytes, the file has ",
+                      data.size(), need > data.size() ? " (incomplete?)" : ""));
   if (type == DType::boolean) {
     const auto bad = std::find_if(data.begin(), data.end(), [](unsigned char b) { return b > 1; });
-    if (bad != data.end()) throw IoError(cat(where, ": element ", bad - data.begin(), " is byte ", static_cast<int>(*bad), ", a boolean must be 0 or 1"));
+    if (bad != data.end())
+      throw IoError(cat(where, ": element ", bad - data.begin(), " is byte ", static_cast<int>(*bad),
+                        ", a boolean must be 0 or 1"));
   }
   Tensor<> out = empty(header.shape(), type);
   if (!data.empty()) std::memcpy(out.ref().data, data.data(), data.size());
@@ -165,7 +187,8 @@ inline Tensor<> read_npy(const std::filesystem::path& path) {
 /// Writes an array whose first axis grows: items of `item` shape are appended, and the length is known at the end.
 class NpyWriter {
  public:
-  NpyWriter(const std::filesystem::path& path, DType dtype, const Shape& item) : file_(path), dtype_(dtype), item_(item) {
+  NpyWriter(const std::filesystem::path& path, DType dtype, const Shape& item)
+      : file_(path), dtype_(dtype), item_(item) {
     file_.write(std::string(header_bytes, ' '));
   }
   /// One item, or any number of them along a leading axis.
@@ -202,7 +225,8 @@ class NpyWriter {
     std::string text = cat("{'descr': '", descr, "', 'fortran_order': False, 'shape': (", sizes, "), }");
     text.resize(header_bytes - 11, ' ');  // at most 8 sizes of 19 digits: always fits
     const std::size_t length = header_bytes - 10;
-    return cat(std::string_view("\x93NUMPY\x01\x00", 8), static_cast<char>(length & 255), static_cast<char>(length >> 8), text, '\n');
+    return cat(std::string_view("\x93NUMPY\x01\x00", 8), static_cast<char>(length & 255),
+               static_cast<char>(length >> 8), text, '\n');
   }
 
  private:

@@ -11,7 +11,8 @@ namespace detail {
 
 /// Throws unless `frames` is u8 or floating, [H, W, 3] or [F, H, W, 3], on the host.
 inline void expect_frames(std::string_view where, const Tensor<>& frames) {
-  if (!frames || (frames.dtype() != DType::u8 && !is_floating(frames.dtype())) || (frames.rank() != 3 && frames.rank() != 4) || frames.size(-1) != 3)
+  if (!frames || (frames.dtype() != DType::u8 && !is_floating(frames.dtype())) ||
+      (frames.rank() != 3 && frames.rank() != 4) || frames.size(-1) != 3)
     throw ShapeError(cat(where, ": must be u8 or floating [H, W, 3] or [F, H, W, 3], got ", to_string(frames)));
   if (!frames.device().is_cpu()) throw DeviceError(cat(where, ": must be on the host, is on ", frames.device()));
 }
@@ -30,7 +31,8 @@ void for_each_pixel(const Tensor<>& picture, const F& f) {
 
 [[noreturn]] inline void throw_not_finite(std::string_view where, std::size_t at, std::int64_t width) {
   const auto pixel = static_cast<std::int64_t>(at / 3);
-  throw NonFiniteError(cat(where, ": pixel at row ", pixel / width, ", column ", pixel % width, ", channel ", at % 3, " is not a number"));
+  throw NonFiniteError(cat(where, ": pixel at row ", pixel / width, ", column ", pixel % width, ", channel ", at % 3,
+                           " is not a number"));
 }
 
 }  // namespace detail

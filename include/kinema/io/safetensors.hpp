@@ -57,7 +57,8 @@ struct SafetensorsHeader {
   std::uint64_t data = 0;
 
   const SafetensorsEntry* find(std::string_view name) const {
-    const auto it = std::lower_bound(entries.begin(), entries.end(), name, [](const SafetensorsEntry& e, std::string_view n) { return e.name < n; });
+    const auto it = std::lower_bound(entries.begin(), entries.end(), name,
+                                     [](const SafetensorsEntry& e, std::string_view n) { return e.name < n; });
     return it != entries.end() && it->name == name ? &*it : nullptr;
   }
 };
@@ -86,14 +87,18 @@ class SafetensorsEvents {
       case State::top: top_value(JsonKind::string); break;
       case State::metadata: add_metadata(std::move(v)); break;
       case State::entry: entry_string(v); break;
-      case State::shape: fail_entry(cat("dim ", dims_, " is not an integer, got the string \"", printable(v, 40), "\""));
-      case State::offsets: fail_entry(cat("data_offsets entry ", offsets_, " is not an integer, got the string \"", printable(v, 40), "\""));
+      case State::shape:
+        fail_entry(cat("dim ", dims_, " is not an integer, got the string \"", printable(v, 40), "\""));
+      case State::offsets:
+        fail_entry(
+            cat("data_offsets entry ", offsets_, " is not an integer, got the string \"", printable(v, 40), "\""));
       case State::skip: break;
     }
   }
   void on_key(std::string&& k) {
     if (k.size() > max_safetensors_name && state() != State::metadata)
-      throw IoError(cat(where_, ": a name of ", k.size(), " bytes (", printable(k, 40), "), at most ", max_safetensors_name, " are read"));
+      throw IoError(cat(where_, ": a name of ", k.size(), " bytes (", printable(k, 40), "), at most ",
+                        max_safetensors_name, " are read"));
     key_ = std::move(k);
   }
   void on_begin(JsonKind kind) {
@@ -113,7 +118,8 @@ class SafetensorsEvents {
   void on_end(JsonKind) {
     const State s = state();
     states_.pop_back();
-    if (s == State::offsets && offsets_ != 2) fail_entry(cat("data_offsets has ", offsets_, offsets_ == 1 ? " entry" : " entries", ", needs 2"));
+    if (s == State::offsets && offsets_ != 2)
+      fail_entry(cat("data_offsets has ", offsets_, offsets_ == 1 ? " entry" : " entries", ", needs 2"));
     if (s == State::entry) end_entry();
   }
 
@@ -122,10 +128,15 @@ class SafetensorsEvents {
   enum Field : unsigned { dtype_field = 1, shape_field = 2, offsets_field = 4 };
 
   State state() const { return states_.empty() ? State::start : states_.back(); }
-  [[noreturn]] void fail_top(JsonKind kind) const { throw IoError(cat(where_, ": header must be a JSON object, found ", name_of(kind))); }
-  [[noreturn]] void fail_entry(std::string_view what) const { throw IoError(cat(where_, ": tensor `", printable(entry_.name), "`: ", what)); }
+  [[noreturn]] void fail_top(JsonKind kind) const {
+    throw IoError(cat(where_, ": header must be a JSON object, found ", name_of(kind)));
+  }
+  [[noreturn]] void fail_entry(std::string_view what) const {
+    throw IoError(cat(where_, ": tensor `", printable(entry_.name), "`: ", what));
+  }
   [[noreturn]] void metadata_key_fail(JsonKind kind) const {
-    throw IoError(cat(where_, ": metadata value `__metadata__.", printable(key_), "` must be a string, found ", name_of(kind)));
+    throw IoError(
+        cat(where_, ": metadata value `__metadata__.", printable(key_), "` must be a string, found ", name_of(kind)));
   }
 
   /// A scalar or string where an entry's object belongs.
@@ -143,7 +154,8 @@ class SafetensorsEvents {
     if (key_ == "__metadata__") {
       if (metadata_seen_) throw IoError(cat(where_, ": duplicate `__metadata__`"));
       metadata_seen_ = true;
-      if (kind != JsonKind::object) throw IoError(cat(where_, ": `__metadata__` must be an object, found ", name_of(kind)));
+      if (kind != JsonKind::object)
+        throw IoError(cat(where_, ": `__metadata__` must be an object, found ", name_of(kind)));
       states_.push_back(State::metadata);
       return;
     }
@@ -151,16 +163,21 @@ class SafetensorsEvents {
     entry_.name = std::move(key_);
     seen_ = 0;
     if (kind != JsonKind::object) fail_entry(cat("entry must be an object, found ", name_of(kind)));
-    if (header_.entries.size() == max_safetensors_tensors) throw IoError(cat(where_, ": more than ", max_safetensors_tensors, " tensors"));
+    if (header_.entries.size() == max_safetensors_tensors)
+      throw IoError(cat(where_, ": more than ", max_safetensors_tensors, " tensors"));
     states_.push_back(State::entry);
   }
   void add_metadata(std::string&& v) {
-    if (!header_.metadata.emplace(key_, std::move(v)).second) throw IoError(cat(where_, ": duplicate metadata key `__metadata__.", printable(key_), "`"));
+    if (!header_.metadata.emplace(key_, std::move(v)).second)
+      throw IoError(cat(where_, ": duplicate metadata key `__metadata__.", printable(key_), "`"));
   }
 
   /// Which of the three fields key_ is; 0 for unknown ones, which are accepted and ignored.
   unsigned field() {
-    const unsigned f = key_ == "dtype" ? dtype_field : key_ == "shape" ? shape_field : key_ == "data_offsets" ? offsets_field : 0u;
+    const unsigned f = key_ == "dtype"          ? dtype_field
+                       : key_ == "shape"        ? shape_field
+                       : key_ == "data_offsets" ? offsets_field
+                                                : 0u;
     if (f != 0 && (seen_ & f) != 0) fail_entry(cat("duplicate field `", key_, "`"));
     seen_ |= f;
     return f;
@@ -168,7 +185,8 @@ class SafetensorsEvents {
   void entry_scalar(JsonKind kind) {
     const unsigned f = field();
     if (f == dtype_field) fail_entry(cat("dtype must be a string, found ", name_of(kind)));
-    if (f != 0) fail_entry(cat(f == shape_field ? "shape" : "data_offsets", " must be an array, found ", name_of(kind)));
+    if (f != 0)
+      fail_entry(cat(f == shape_field ? "shape" : "data_offsets", " must be an array, found ", name_of(kind)));
   }
   void entry_string(const std::string& v) {
     const unsigned f = field();
@@ -181,23 +199,30 @@ class SafetensorsEvents {
         return;
       }
       known += cat(known.empty() ? "" : ", ", t.name);
-      if (std::equal(v.begin(), v.end(), t.name.begin(), t.name.end(), [](char a, char b) { return (a >= 'a' && a <= 'z' ? a - 32 : a) == b; }))
+      if (std::equal(v.begin(), v.end(), t.name.begin(), t.name.end(),
+                     [](char a, char b) { return (a >= 'a' && a <= 'z' ? a - 32 : a) == b; }))
         hint = cat("; did you mean ", t.name, "?");
     }
     fail_entry(cat("unknown dtype \"", printable(v, 40), "\", known are ", known, hint));
   }
-  [[noreturn]] void entry_string_misplaced(unsigned f) const { fail_entry(cat(f == shape_field ? "shape" : "data_offsets", " must be an array, found a string")); }
+  [[noreturn]] void entry_string_misplaced(unsigned f) const {
+    fail_entry(cat(f == shape_field ? "shape" : "data_offsets", " must be an array, found a string"));
+  }
   void begin_field(JsonKind kind) {
     const unsigned f = field();
     if (f == dtype_field) fail_entry(cat("dtype must be a string, found ", name_of(kind)));
-    if (f != 0 && kind != JsonKind::array) fail_entry(cat(f == shape_field ? "shape" : "data_offsets", " must be an array, found ", name_of(kind)));
+    if (f != 0 && kind != JsonKind::array)
+      fail_entry(cat(f == shape_field ? "shape" : "data_offsets", " must be an array, found ", name_of(kind)));
     if (f == shape_field) dims_ = 0;
     if (f == offsets_field) offsets_ = 0;
     states_.push_back(f == shape_field ? State::shape : f == offsets_field ? State::offsets : State::skip);
   }
   void dimension(JsonKind kind, std::uint64_t bits, bool negative) {
-    if (kind == JsonKind::big_integer) fail_entry(cat("dim ", dims_, negative ? " is negative" : " does not fit in 64 bits"));
-    if (kind != JsonKind::integer) fail_entry(cat("dim ", dims_, kind == JsonKind::number ? " is not an integer literal" : " is not an integer", ", found ", name_of(kind)));
+    if (kind == JsonKind::big_integer)
+      fail_entry(cat("dim ", dims_, negative ? " is negative" : " does not fit in 64 bits"));
+    if (kind != JsonKind::integer)
+      fail_entry(cat("dim ", dims_, kind == JsonKind::number ? " is not an integer literal" : " is not an integer",
+                     ", found ", name_of(kind)));
     if (negative) fail_entry(cat("dim ", dims_, " is negative: ", static_cast<std::int64_t>(bits)));
     if (bits > INT64_MAX) fail_entry(cat("dim ", dims_, " is ", bits, ", at most ", INT64_MAX));
     if (dims_ == max_rank) fail_entry(cat("shape has more than ", max_rank, " dims"));
@@ -206,7 +231,8 @@ class SafetensorsEvents {
   }
   void offset(JsonKind kind, std::uint64_t bits, bool negative) {
     const std::string_view which = offsets_ == 0 ? "begin" : offsets_ == 1 ? "end" : "an extra offset";
-    if (kind == JsonKind::integer && negative) fail_entry(cat(which, " is negative: ", static_cast<std::int64_t>(bits)));
+    if (kind == JsonKind::integer && negative)
+      fail_entry(cat(which, " is negative: ", static_cast<std::int64_t>(bits)));
     if (kind == JsonKind::big_integer) fail_entry(cat(which, negative ? " is negative" : " does not fit in 64 bits"));
     if (kind != JsonKind::integer) fail_entry(cat(which, " is not an integer, found ", name_of(kind)));
     if (offsets_ == 0) entry_.begin = bits;
@@ -233,11 +259,15 @@ class SafetensorsEvents {
 
 /// Bytes that a tensor's shape and dtype need. Throws IoError if they are no whole number or do not fit in 63 bits.
 inline std::uint64_t bytes_needed(const SafetensorsEntry& e, std::string_view where) {
-  const auto fail = [&](std::string_view what) { throw IoError(cat(where, ": tensor `", printable(e.name), "`: ", what)); };
+  const auto fail = [&](std::string_view what) {
+    throw IoError(cat(where, ": tensor `", printable(e.name), "`: ", what));
+  };
   std::uint64_t elements = 1, bits = 0;
   for (const std::int64_t d : e.shape)  // in order, as the reference: a later 0 does not excuse an overflow
-    if (__builtin_mul_overflow(elements, static_cast<std::uint64_t>(d), &elements)) fail(cat("element count of shape ", e.shape, " overflows 64 bits"));
-  if (__builtin_mul_overflow(elements, static_cast<std::uint64_t>(e.type->bits), &bits)) fail(cat("byte size of ", elements, " elements of ", e.type->name, " overflows 64 bits"));
+    if (__builtin_mul_overflow(elements, static_cast<std::uint64_t>(d), &elements))
+      fail(cat("element count of shape ", e.shape, " overflows 64 bits"));
+  if (__builtin_mul_overflow(elements, static_cast<std::uint64_t>(e.type->bits), &bits))
+    fail(cat("byte size of ", elements, " elements of ", e.type->name, " overflows 64 bits"));
   if (bits % 8 != 0) fail(cat(bits, " bits of ", e.type->name, " is not a whole number of bytes"));
   return bits / 8;
 }
@@ -247,26 +277,34 @@ inline void check_ranges(const SafetensorsHeader& h, std::uint64_t available, st
   std::vector<const SafetensorsEntry*> order;
   order.reserve(h.entries.size());
   for (const SafetensorsEntry& e : h.entries) {
-    const auto fail = [&](std::string_view what) { throw IoError(cat(where, ": tensor `", printable(e.name), "`: ", what)); };
+    const auto fail = [&](std::string_view what) {
+      throw IoError(cat(where, ": tensor `", printable(e.name), "`: ", what));
+    };
     const std::uint64_t need = bytes_needed(e, where);
     if (e.begin > e.end) fail(cat("begin ", e.begin, " is after end ", e.end));
-    if (e.end - e.begin != need) fail(cat("shape ", e.shape, " of ", e.type->name, " needs ", need, " bytes, its range [", e.begin, ", ", e.end, "] has ", e.end - e.begin,
+    if (e.end - e.begin != need)
+      fail(cat("shape ", e.shape, " of ", e.type->name, " needs ", need, " bytes, its range [", e.begin, ", ", e.end,
+               "] has ", e.end - e.begin,
                e.end > available ? cat(" and ends beyond the file's ", available, " bytes of data") : std::string()));
     if (e.end > available)
-      fail(cat("ends at byte ", e.end, " of the data, the file ends at ", available, " (", e.end - available, e.end - available == 1 ? " byte" : " bytes",
-               " short; incomplete download?)"));
+      fail(cat("ends at byte ", e.end, " of the data, the file ends at ", available, " (", e.end - available,
+               e.end - available == 1 ? " byte" : " bytes", " short; incomplete download?)"));
     order.push_back(&e);
   }
-  std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) { return std::tie(a->begin, a->end) < std::tie(b->begin, b->end); });
+  std::sort(order.begin(), order.end(),
+            [](const auto* a, const auto* b) { return std::tie(a->begin, a->end) < std::tie(b->begin, b->end); });
   std::uint64_t at = 0;
   const SafetensorsEntry* before = nullptr;
   for (const SafetensorsEntry* e : order) {
-    if (e->begin < at) throw IoError(cat(where, ": tensors `", printable(before->name), "` and `", printable(e->name), "` overlap at byte ", e->begin, " of the data"));
+    if (e->begin < at)
+      throw IoError(cat(where, ": tensors `", printable(before->name), "` and `", printable(e->name),
+                        "` overlap at byte ", e->begin, " of the data"));
     if (e->begin > at) throw IoError(cat(where, ": bytes ", at, "..", e->begin, " of the data belong to no tensor"));
     at = e->end;
     before = e;
   }
-  if (at < available) throw IoError(cat(where, ": ", available - at, available - at == 1 ? " byte" : " bytes", " after the last tensor"));
+  if (at < available)
+    throw IoError(cat(where, ": ", available - at, available - at == 1 ? " byte" : " bytes", " after the last tensor"));
 }
 
 }  // namespace detail
@@ -280,7 +318,8 @@ inline SafetensorsHeader parse_safetensors(std::span<const unsigned char> file, 
     const std::string_view other = detail::other_format(text.substr(0, 512));
     throw IoError(other.empty() ? cat(where, ": ", what) : cat(where, ": not safetensors: ", other));
   };
-  if (file.size() < 8) refuse(cat("file is ", file.size(), file.size() == 1 ? " byte" : " bytes", "; a safetensors file has at least 10"));
+  if (file.size() < 8)
+    refuse(cat("file is ", file.size(), file.size() == 1 ? " byte" : " bytes", "; a safetensors file has at least 10"));
   std::uint64_t n = 0, swapped = 0;
   for (unsigned i = 0; i < 8; ++i) {
     n |= std::uint64_t{file[i]} << (8 * i);
@@ -288,8 +327,11 @@ inline SafetensorsHeader parse_safetensors(std::span<const unsigned char> file, 
   }
   const std::uint64_t rest = file.size() - 8;
   if (n > max_safetensors_header)
-    refuse(cat("header length ", n, " is above the cap of ", max_safetensors_header, " bytes", swapped <= rest ? "; written big-endian (byte order?)" : ""));
-  if (n > rest) refuse(cat("header length ", n, ", but the file has ", file.size(), " bytes, ", rest, " of them after the length (incomplete download?)"));
+    refuse(cat("header length ", n, " is above the cap of ", max_safetensors_header, " bytes",
+               swapped <= rest ? "; written big-endian (byte order?)" : ""));
+  if (n > rest)
+    refuse(cat("header length ", n, ", but the file has ", file.size(), " bytes, ", rest,
+               " of them after the length (incomplete download?)"));
   if (n == 0) throw IoError(cat(where, ": header is empty; expected `{`"));
 
   SafetensorsHeader header;
@@ -298,7 +340,8 @@ inline SafetensorsHeader parse_safetensors(std::span<const unsigned char> file, 
   const std::string in_header = where + ": header";
   detail::parse_json<IoError>(text.substr(8, n), in_header, {max_safetensors_header, std::size_t{1} << 20, 64}, events);
   std::sort(header.entries.begin(), header.entries.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-  const auto twice = std::adjacent_find(header.entries.begin(), header.entries.end(), [](const auto& a, const auto& b) { return a.name == b.name; });
+  const auto twice = std::adjacent_find(header.entries.begin(), header.entries.end(),
+                                        [](const auto& a, const auto& b) { return a.name == b.name; });
   if (twice != header.entries.end()) throw IoError(cat(where, ": duplicate tensor `", printable(twice->name), "`"));
   detail::check_ranges(header, rest - n, where);
   return header;
@@ -321,7 +364,9 @@ class Safetensors : public TensorSource {
   Shape shape(std::string_view name) const override { return entry(name).shape; }
   DType dtype(std::string_view name) const override {
     const SafetensorsEntry& e = entry(name);
-    if (!e.type->read) throw CheckpointError(cat(description(), ": tensor `", printable(e.name), "`: dtype ", e.type->name, " is not supported"));
+    if (!e.type->read)
+      throw CheckpointError(
+          cat(description(), ": tensor `", printable(e.name), "`: dtype ", e.type->name, " is not supported"));
     return *e.type->read;
   }
   /// A window on the map where the data is aligned for its type, else a copy. Throws also IoError: the file changed, or a
@@ -333,11 +378,15 @@ class Safetensors : public TensorSource {
     const std::span<const unsigned char> bytes = file_->bytes().subspan(header_.data + e.begin, e.end - e.begin);
     if (type == DType::boolean) {
       const auto bad = std::find_if(bytes.begin(), bytes.end(), [](unsigned char b) { return b > 1; });
-      if (bad != bytes.end()) throw IoError(cat(description(), ": tensor `", printable(e.name), "`: element ", bad - bytes.begin(), " of BOOL is byte ", static_cast<int>(*bad), ", must be 0 or 1"));
+      if (bad != bytes.end())
+        throw IoError(cat(description(), ": tensor `", printable(e.name), "`: element ", bad - bytes.begin(),
+                          " of BOOL is byte ", static_cast<int>(*bad), ", must be 0 or 1"));
     }
     const bool aligned = reinterpret_cast<std::uintptr_t>(bytes.data()) % size_of(type) == 0;
     // The map is read-only; nothing writes to a tensor that somebody else holds.
-    if (aligned && !bytes.empty()) return from_blob(const_cast<unsigned char*>(bytes.data()), e.shape, type, std::const_pointer_cast<MappedFile>(file_));
+    if (aligned && !bytes.empty())
+      return from_blob(const_cast<unsigned char*>(bytes.data()), e.shape, type,
+                       std::const_pointer_cast<MappedFile>(file_));
     Tensor<> copy = empty(e.shape, type);
     if (!bytes.empty()) std::memcpy(copy.ref().data, bytes.data(), bytes.size());
     return copy;
@@ -366,7 +415,8 @@ struct TensorDeclaration {
   Shape shape;
   std::uint64_t bytes() const {
     std::int64_t n = 0;
-    if (__builtin_mul_overflow(shape.numel(), static_cast<std::int64_t>(size_of(dtype)), &n)) throw ShapeError(cat("tensor `", printable(name), "`: ", dtype, shape, " does not fit in 63 bits of bytes"));
+    if (__builtin_mul_overflow(shape.numel(), static_cast<std::int64_t>(size_of(dtype)), &n))
+      throw ShapeError(cat("tensor `", printable(name), "`: ", dtype, shape, " does not fit in 63 bits of bytes"));
     return static_cast<std::uint64_t>(n);
   }
 };
@@ -390,17 +440,22 @@ class SafetensorsWriter {
     json.end();
     std::uint64_t at = 0;
     for (TensorDeclaration& t : tensors) {
-      if (t.name == "__metadata__" || t.name.size() > max_safetensors_name) throw ArgumentError(cat("safetensors: a tensor cannot be called `", printable(t.name), "`"));
+      if (t.name == "__metadata__" || t.name.size() > max_safetensors_name)
+        throw ArgumentError(cat("safetensors: a tensor cannot be called `", printable(t.name), "`"));
       const std::uint64_t begin = at;
-      if (__builtin_add_overflow(at, t.bytes(), &at)) throw ArgumentError("safetensors: the tensors do not fit in 64 bits of bytes");
+      if (__builtin_add_overflow(at, t.bytes(), &at))
+        throw ArgumentError("safetensors: the tensors do not fit in 64 bits of bytes");
       json.key(t.name).begin_object().field("dtype", safetensors_name(t.dtype)).key("shape").begin_array();
       for (const std::int64_t d : t.shape) json.value(d);
       json.end().key("data_offsets").begin_array().value(begin).value(at).end().end();
-      if (!slots_.emplace(t.name, Slot{t.dtype, t.shape, begin, false}).second) throw ArgumentError(cat("safetensors: two tensors called `", printable(t.name), "`"));
+      if (!slots_.emplace(t.name, Slot{t.dtype, t.shape, begin, false}).second)
+        throw ArgumentError(cat("safetensors: two tensors called `", printable(t.name), "`"));
     }
     std::string header = json.end().text();
     header.append((8 - header.size() % 8) % 8, ' ');
-    if (header.size() > max_safetensors_header) throw ArgumentError(cat("safetensors: a header of ", header.size(), " bytes, at most ", max_safetensors_header, " are allowed"));
+    if (header.size() > max_safetensors_header)
+      throw ArgumentError(
+          cat("safetensors: a header of ", header.size(), " bytes, at most ", max_safetensors_header, " are allowed"));
     unsigned char length[8];
     for (unsigned i = 0; i < 8; ++i) length[i] = static_cast<unsigned char>(std::uint64_t{header.size()} >> (8 * i));
     file_.write(length, sizeof length);
@@ -415,7 +470,8 @@ class SafetensorsWriter {
     Slot& s = it->second;
     if (s.written) throw ArgumentError(cat("safetensors: tensor `", printable(name), "` written twice"));
     if (t.dtype() != s.dtype || !(t.shape() == s.shape))
-      throw ArgumentError(cat("safetensors: tensor `", printable(name), "` was declared as ", s.dtype, s.shape, ", got ", to_string(t)));
+      throw ArgumentError(cat("safetensors: tensor `", printable(name), "` was declared as ", s.dtype, s.shape,
+                              ", got ", to_string(t)));
     detail::write_elements(file_, data_ + s.begin, t);
     s.written = true;
   }
@@ -427,7 +483,8 @@ class SafetensorsWriter {
   /// Complete and on the disk, not yet under its name.
   void seal() {
     for (const auto& [name, s] : slots_)
-      if (!s.written) throw ArgumentError(cat("safetensors: tensor `", printable(name), "` was declared and not written"));
+      if (!s.written)
+        throw ArgumentError(cat("safetensors: tensor `", printable(name), "` was declared and not written"));
     file_.seal();
   }
   FileWriter& file() { return file_; }
@@ -445,7 +502,8 @@ class SafetensorsWriter {
 };
 
 /// Writes all tensors; atomic. Throws IoError.
-inline void write_safetensors(const std::filesystem::path& path, const std::map<std::string, Tensor<>>& tensors, const Metadata& metadata = {}) {
+inline void write_safetensors(const std::filesystem::path& path, const std::map<std::string, Tensor<>>& tensors,
+                              const Metadata& metadata = {}) {
   std::vector<TensorDeclaration> declared;
   for (const auto& [name, t] : tensors) declared.push_back({name, t.dtype(), t.shape()});
   SafetensorsWriter file(path, std::move(declared), metadata);

@@ -90,8 +90,11 @@ struct AvInput {
     whence &= ~AVSEEK_FORCE;
     if (whence == AVSEEK_SIZE) return size;
     std::int64_t to = 0;
-    const std::int64_t from = whence == SEEK_CUR ? static_cast<std::int64_t>(in.position) : whence == SEEK_END ? size : 0;
-    if (__builtin_add_overflow(from, offset, &to) || to < 0 || to > size) return AVERROR(EINVAL);  // a cut file shows here
+    const std::int64_t from = whence == SEEK_CUR   ? static_cast<std::int64_t>(in.position)
+                              : whence == SEEK_END ? size
+                                                   : 0;
+    if (__builtin_add_overflow(from, offset, &to) || to < 0 || to > size)
+      return AVERROR(EINVAL);  // a cut file shows here
     in.position = static_cast<std::uint64_t>(to);
     return to;
   }
@@ -123,7 +126,9 @@ struct AvOutput {
       const auto size = static_cast<std::int64_t>(out.file.size());
       whence &= ~AVSEEK_FORCE;
       if (whence == AVSEEK_SIZE) return size;
-      const std::int64_t from = whence == SEEK_CUR ? static_cast<std::int64_t>(out.file.position()) : whence == SEEK_END ? size : 0;
+      const std::int64_t from = whence == SEEK_CUR   ? static_cast<std::int64_t>(out.file.position())
+                                : whence == SEEK_END ? size
+                                                     : 0;
       std::int64_t to = 0;
       if (__builtin_add_overflow(from, offset, &to) || to < 0) return AVERROR(EINVAL);
       out.file.seek(static_cast<std::uint64_t>(to));
@@ -141,7 +146,8 @@ inline constexpr int av_buffer_bytes = 1 << 16;
 
 /// One line of RGB padded for swscale, whose vector code writes past the last pixel.
 struct PaddedPicture {
-  PaddedPicture(std::int64_t width, std::int64_t height) : line((3 * width + 63) / 64 * 64 + 64), bytes(static_cast<std::size_t>(line * height + 64)) {}
+  PaddedPicture(std::int64_t width, std::int64_t height)
+      : line((3 * width + 63) / 64 * 64 + 64), bytes(static_cast<std::size_t>(line * height + 64)) {}
   std::uint8_t* data() { return bytes.data() + (64 - reinterpret_cast<std::uintptr_t>(bytes.data()) % 64) % 64; }
   std::int64_t line;
   std::vector<std::uint8_t> bytes;
@@ -153,12 +159,14 @@ struct PaddedPicture {
 /// Colours are converted as the ffmpeg program does. Throws IoError, naming the file and the frame.
 class VideoReader {
  public:
-  explicit VideoReader(const std::filesystem::path& path, const VideoLimits& limits = {}) : path_(path), limits_(limits), input_(std::make_unique<detail::AvInput>(path)) {
+  explicit VideoReader(const std::filesystem::path& path, const VideoLimits& limits = {})
+      : path_(path), limits_(limits), input_(std::make_unique<detail::AvInput>(path)) {
     detail::silence_av_log();
     if (input_->file.size() == 0) throw IoError(cat(shown(path_), ": is empty, expected a video"));
     auto* buffer = static_cast<unsigned char*>(av_malloc(detail::av_buffer_bytes));
     if (buffer == nullptr) throw MemoryError(cat(shown(path_), ": no memory for the video"));
-    io_.reset(avio_alloc_context(buffer, detail::av_buffer_bytes, 0, input_.get(), detail::AvInput::read, nullptr, detail::AvInput::seek));
+    io_.reset(avio_alloc_context(buffer, detail::av_buffer_bytes, 0, input_.get(), detail::AvInput::read, nullptr,
+                                 detail::AvInput::seek));
     AVFormatContext* format = avformat_alloc_context();
     if (!io_ || format == nullptr) {
       avformat_free_context(format);
@@ -216,9 +224,11 @@ class VideoReader {
       std::string streams;
       for (unsigned i = 0; i < format_->nb_streams && i < 20; ++i) {
         const char* kind = av_get_media_type_string(format_->streams[i]->codecpar->codec_type);
-        streams += cat(i == 0 ? "" : ", ", kind == nullptr ? "unknown" : kind, " (", avcodec_get_name(format_->streams[i]->codecpar->codec_id), ")");
+        streams += cat(i == 0 ? "" : ", ", kind == nullptr ? "unknown" : kind, " (",
+                       avcodec_get_name(format_->streams[i]->codecpar->codec_id), ")");
       }
-      throw IoError(cat(shown(path_), ": has no video that can be decoded; its streams: ", streams.empty() ? "none" : streams));
+      throw IoError(
+          cat(shown(path_), ": has no video that can be decoded; its streams: ", streams.empty() ? "none" : streams));
     }
     stream_ = format_->streams[index];
     for (unsigned i = 0; i < format_->nb_streams; ++i)
@@ -235,12 +245,14 @@ class VideoReader {
   }
   void refuse_size(std::int64_t w, std::int64_t h) const {
     if (w < 1 || h < 1 || w > limits_.side || h > limits_.side || w > limits_.pixels / h)
-      throw IoError(cat(shown(path_), ": a video of ", w, "x", h, " pixels; sides must be 1 to ", limits_.side, ", pixels at most ", limits_.pixels));
+      throw IoError(cat(shown(path_), ": a video of ", w, "x", h, " pixels; sides must be 1 to ", limits_.side,
+                        ", pixels at most ", limits_.pixels));
   }
   /// As an EXIF orientation; only quarter turns.
   unsigned orientation() const {
 #if LIBAVFORMAT_VERSION_MAJOR >= 61
-    const AVPacketSideData* side = av_packet_side_data_get(stream_->codecpar->coded_side_data, stream_->codecpar->nb_coded_side_data, AV_PKT_DATA_DISPLAYMATRIX);
+    const AVPacketSideData* side = av_packet_side_data_get(
+        stream_->codecpar->coded_side_data, stream_->codecpar->nb_coded_side_data, AV_PKT_DATA_DISPLAYMATRIX);
     const std::uint8_t* matrix = side == nullptr || side->size < 36 ? nullptr : side->data;
 #else
     std::size_t bytes = 0;
@@ -291,22 +303,34 @@ class VideoReader {
   Tensor<> take() {
     AVFrame& f = *frame_;
     if (count_ >= limits_.frames) throw IoError(cat(shown(path_), ": more than ", limits_.frames, " frames"));
-    if (f.decode_error_flags != 0 || (f.flags & AV_FRAME_FLAG_CORRUPT) != 0) throw IoError(cat(shown(path_), ": frame ", count_, " is damaged"));
+    if (f.decode_error_flags != 0 || (f.flags & AV_FRAME_FLAG_CORRUPT) != 0)
+      throw IoError(cat(shown(path_), ": frame ", count_, " is damaged"));
     if (count_ == 0) first_width_ = f.width, first_height_ = f.height;
     if (f.width != first_width_ || f.height != first_height_)
-      throw IoError(cat(shown(path_), ": frame ", count_, " is ", f.width, "x", f.height, ", the frames before are ", first_width_, "x", first_height_));
+      throw IoError(cat(shown(path_), ": frame ", count_, " is ", f.width, "x", f.height, ", the frames before are ",
+                        first_width_, "x", first_height_));
     refuse_size(f.width, f.height);
     const auto format = static_cast<AVPixelFormat>(f.format);
-    scale_.reset(sws_getCachedContext(scale_.release(), f.width, f.height, format, f.width, f.height, AV_PIX_FMT_RGB24, SWS_BICUBIC, nullptr, nullptr, nullptr));
-    if (!scale_) throw IoError(cat(shown(path_), ": pixels of format ", av_get_pix_fmt_name(format) == nullptr ? "unknown" : av_get_pix_fmt_name(format), " cannot be converted"));
-    const int matrix = f.colorspace == AVCOL_SPC_UNSPECIFIED || f.colorspace == AVCOL_SPC_RGB ? SWS_CS_DEFAULT : static_cast<int>(f.colorspace);
-    sws_setColorspaceDetails(scale_.get(), sws_getCoefficients(matrix), f.color_range == AVCOL_RANGE_JPEG, sws_getCoefficients(SWS_CS_DEFAULT), 1, 0, 1 << 16, 1 << 16);
+    scale_.reset(sws_getCachedContext(scale_.release(), f.width, f.height, format, f.width, f.height, AV_PIX_FMT_RGB24,
+                                      SWS_BICUBIC, nullptr, nullptr, nullptr));
+    if (!scale_)
+      throw IoError(cat(shown(path_), ": pixels of format ",
+                        av_get_pix_fmt_name(format) == nullptr ? "unknown" : av_get_pix_fmt_name(format),
+                        " cannot be converted"));
+    const int matrix = f.colorspace == AVCOL_SPC_UNSPECIFIED || f.colorspace == AVCOL_SPC_RGB
+                           ? SWS_CS_DEFAULT
+                           : static_cast<int>(f.colorspace);
+    sws_setColorspaceDetails(scale_.get(), sws_getCoefficients(matrix), f.color_range == AVCOL_RANGE_JPEG,
+                             sws_getCoefficients(SWS_CS_DEFAULT), 1, 0, 1 << 16, 1 << 16);
     detail::PaddedPicture rgb(f.width, f.height);
     std::uint8_t* const planes[4] = {rgb.data(), nullptr, nullptr, nullptr};
     const int lines[4] = {static_cast<int>(rgb.line), 0, 0, 0};
-    check(sws_scale(scale_.get(), f.data, f.linesize, 0, f.height, planes, lines), cat("frame ", count_, " cannot be converted to RGB"));
+    check(sws_scale(scale_.get(), f.data, f.linesize, 0, f.height, planes, lines),
+          cat("frame ", count_, " cannot be converted to RGB"));
     Tensor<> out = empty({f.height, f.width, 3}, DType::u8);
-    for (std::int64_t y = 0; y < f.height; ++y) std::memcpy(out.data<std::uint8_t>() + y * f.width * 3, rgb.data() + y * rgb.line, static_cast<std::size_t>(f.width) * 3);
+    for (std::int64_t y = 0; y < f.height; ++y)
+      std::memcpy(out.data<std::uint8_t>() + y * f.width * 3, rgb.data() + y * rgb.line,
+                  static_cast<std::size_t>(f.width) * 3);
     av_frame_unref(frame_.get());
     ++count_;
     return detail::apply_orientation(out, orientation_);
@@ -331,7 +355,9 @@ class VideoReader {
 inline const AVCodec& h264_encoder() {
   for (const char* name : {"libx264", "libopenh264"})
     if (const AVCodec* codec = avcodec_find_encoder_by_name(name)) return *codec;
-  throw Unsupported("mp4: this FFmpeg has no H.264 encoder (libx264 or libopenh264), and mpeg4 would not play everywhere; write .png or .npy");
+  throw Unsupported(
+      "mp4: this FFmpeg has no H.264 encoder (libx264 or libopenh264), and mpeg4 would not play everywhere; write .png "
+      "or .npy");
 }
 
 /// Writes H.264 (yuv420p, BT.709) in mp4, index first so that it plays while it loads. The file appears in finish().
@@ -341,8 +367,11 @@ class VideoWriter {
       : path_(path), width_(width), height_(height) {
     detail::silence_av_log();
     if (width < 2 || height < 2 || width > 16384 || height > 16384 || width % 2 != 0 || height % 2 != 0)
-      throw ArgumentError(cat(shown(path_), ": H.264 in yuv420p needs even sides of 2 to 16384 pixels, got ", width, "x", height, "; write .png or .npy"));
-    if (!(frames_per_second > 0 && frames_per_second <= 1000)) throw ArgumentError(cat(shown(path_), ": frames per second must be above 0 and at most 1000, got ", frames_per_second));
+      throw ArgumentError(cat(shown(path_), ": H.264 in yuv420p needs even sides of 2 to 16384 pixels, got ", width,
+                              "x", height, "; write .png or .npy"));
+    if (!(frames_per_second > 0 && frames_per_second <= 1000))
+      throw ArgumentError(
+          cat(shown(path_), ": frames per second must be above 0 and at most 1000, got ", frames_per_second));
     const AVCodec& encoder = h264_encoder();
     output_ = std::make_unique<detail::AvOutput>(path);
     rate_ = av_d2q(frames_per_second, 100000);
@@ -378,7 +407,8 @@ class VideoWriter {
     check(av_frame_make_writable(frame_.get()), "no memory for a frame");
     const std::uint8_t* const planes[4] = {rgb_->data(), nullptr, nullptr, nullptr};
     const int lines[4] = {static_cast<int>(rgb_->line), 0, 0, 0};
-    check(sws_scale(scale_.get(), planes, lines, 0, static_cast<int>(height_), frame_->data, frame_->linesize), "cannot convert a frame");
+    check(sws_scale(scale_.get(), planes, lines, 0, static_cast<int>(height_), frame_->data, frame_->linesize),
+          "cannot convert a frame");
     frame_->pts = count_++;
     check(avcodec_send_frame(codec_.get(), frame_.get()), cat("frame ", count_ - 1, " cannot be encoded"));
     drain();
@@ -416,7 +446,8 @@ class VideoWriter {
     format_.reset(format);
     auto* buffer = static_cast<unsigned char*>(av_malloc(detail::av_buffer_bytes));
     if (buffer == nullptr) throw MemoryError(cat(shown(path_), ": no memory for the video"));
-    io_.reset(avio_alloc_context(buffer, detail::av_buffer_bytes, 1, output_.get(), nullptr, detail::AvOutput::write, detail::AvOutput::seek));
+    io_.reset(avio_alloc_context(buffer, detail::av_buffer_bytes, 1, output_.get(), nullptr, detail::AvOutput::write,
+                                 detail::AvOutput::seek));
     if (!io_) {
       av_free(buffer);
       throw MemoryError(cat(shown(path_), ": no memory for the video"));
@@ -445,11 +476,13 @@ class VideoWriter {
       av_dict_set(&options, "preset", "medium", 0);
       av_dict_set(&options, "crf", "17", 0);  // visually lossless
     } else {
-      codec_->bit_rate = static_cast<std::int64_t>(0.3 * static_cast<double>(width_ * height_) * av_q2d(rate_)) + 100'000;
+      codec_->bit_rate = static_cast<std::int64_t>(0.3 * static_cast<double>(width_ * height_) * av_q2d(rate_)) +
+                         100'000;
     }
     const int opened = avcodec_open2(codec_.get(), &encoder, &options);
     av_dict_free(&options);
-    check(opened, cat("the encoder ", encoder.name, " refuses ", width_, "x", height_, " at ", av_q2d(rate_), " frames per second"));
+    check(opened, cat("the encoder ", encoder.name, " refuses ", width_, "x", height_, " at ", av_q2d(rate_),
+                      " frames per second"));
     packet_ = detail::av_made(av_packet_alloc(), path_);
     frame_ = detail::av_made(av_frame_alloc(), path_);
     frame_->format = AV_PIX_FMT_YUV420P;
@@ -458,9 +491,13 @@ class VideoWriter {
     frame_->colorspace = codec_->colorspace;
     frame_->color_range = codec_->color_range;
     check(av_frame_get_buffer(frame_.get(), 0), "no memory for a frame");
-    scale_ = detail::av_made(sws_getContext(codec_->width, codec_->height, AV_PIX_FMT_RGB24, codec_->width, codec_->height, AV_PIX_FMT_YUV420P,
-                                            SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP, nullptr, nullptr, nullptr), path_);
-    sws_setColorspaceDetails(scale_.get(), sws_getCoefficients(SWS_CS_ITU709), 1, sws_getCoefficients(SWS_CS_ITU709), 0, 0, 1 << 16, 1 << 16);
+    scale_ = detail::av_made(
+        sws_getContext(codec_->width, codec_->height, AV_PIX_FMT_RGB24, codec_->width, codec_->height,
+                       AV_PIX_FMT_YUV420P, SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP, nullptr, nullptr,
+                       nullptr),
+        path_);
+    sws_setColorspaceDetails(scale_.get(), sws_getCoefficients(SWS_CS_ITU709), 1, sws_getCoefficients(SWS_CS_ITU709), 0,
+                             0, 1 << 16, 1 << 16);
     rgb_ = std::make_unique<detail::PaddedPicture>(width_, height_);
   }
   /// Writes what the encoder has ready.
