@@ -10,7 +10,7 @@ cd "$work"
 
 echo '#include <kinema/kernel/cpu/all.hpp>' >kernels_cpu.cpp
 flags="-std=c++20 -DKINEMA_KERNELS_APART=1 -I $here/../../include"
-"$cxx" $flags -O1 -c "$here/program.cpp" -o app.o
+"$cxx" $flags -O1 -DUSES_MATMUL=1 -c "$here/program.cpp" -o app.o
 # Kernel bodies are hidden: the instruction set may differ from the program's.
 "$cxx" $flags -O0 -march=native -fopenmp -c kernels_cpu.cpp -o kernels_cpu.o
 "$cxx" app.o kernels_cpu.o -fopenmp -o app

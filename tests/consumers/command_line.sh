@@ -14,5 +14,5 @@ has() { echo "#include <$1>" | "$cxx" -std=c++20 -march=x86-64-v3 -I /usr/includ
 switches=() libraries=()
 if has xsimd/xsimd.hpp; then switches+=(-DKINEMA_WITH_XSIMD=1); fi
 if has oneapi/dnnl/dnnl.hpp; then switches+=(-DKINEMA_WITH_ONEDNN=1) libraries+=(-ldnnl); fi
-"$cxx" -std=c++20 -O1 -march=native -fopenmp -I "$here/../../include" "${switches[@]}" "$here/program.cpp" -o "$work/switched" "${libraries[@]}"
+"$cxx" -std=c++20 -O1 -march=native -fopenmp -DUSES_MATMUL=1 -I "$here/../../include" "${switches[@]}" "$here/program.cpp" -o "$work/switched" "${libraries[@]}"
 "$work/switched"

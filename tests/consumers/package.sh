@@ -21,6 +21,7 @@ if(NOT folder STREQUAL "$work/prefix/include")
   message(FATAL_ERROR "headers come from \${folder}")
 endif()
 add_executable(app "$here/program.cpp")
+target_compile_definitions(app PRIVATE USES_MATMUL=1)
 target_link_libraries(app PRIVATE kinema::kernels)
 END
 }
