@@ -17,8 +17,9 @@ fits=$(($(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1500000
 [ "$fits" -ge 1 ] || fits=1
 [ "$jobs" -le "$fits" ] || jobs=$fits
 if [ ! -f "$build/build.ninja" ]; then
-  cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DKINEMA_TESTS=OFF -DKINEMA_EXAMPLES=ON -DKINEMA_MARCH=native > "$build.log" 2>&1 ||
-    { mkdir -p "$build"; cat "$build.log" >&2; exit 1; }
+  mkdir -p "$build"
+  cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DKINEMA_TESTS=OFF -DKINEMA_EXAMPLES=ON -DKINEMA_MARCH=native > "$build/configure.log" 2>&1 ||
+    { cat "$build/configure.log" >&2; exit 1; }
 fi
 cmake --build "$build" --target kinema --parallel "$jobs"
 
