@@ -36,9 +36,9 @@ inline std::int64_t decoded_frames(std::int64_t latents, std::int64_t time = 4) 
 namespace detail {
 inline void require_side(std::string_view name, std::int64_t value, std::int64_t multiple) {
   if (value >= 1 && value <= max_side && value % multiple == 0) return;
-  const std::int64_t in_range = std::clamp<std::int64_t>(value, multiple, max_side / multiple * multiple);
-  const std::int64_t below = std::max(in_range / multiple * multiple, multiple), above = below + multiple;
-  const std::int64_t nearest = value - below <= above - value ? below : above;
+  const std::int64_t most = max_side / multiple * multiple, near = std::clamp<std::int64_t>(value, multiple, most);
+  const std::int64_t below = near / multiple * multiple, above = std::min(below + multiple, most);
+  const std::int64_t nearest = near - below <= above - near ? below : above;
   throw ArgumentError(cat(name, ": must be a positive multiple of ", multiple, " (at most ", max_side, "), got ", value, "; nearest is ", nearest));
 }
 }  // namespace detail
