@@ -109,7 +109,9 @@ void add_generate(CommandLine& line) {
   option(c, "--width,-W", o->width, "pixels, a multiple of 16 (default: the checkpoint's)");
   option(c, "--steps,--num-inference-steps,--num_inference_steps", o->steps, "denoising steps (default: 50)");
   option(c, "--cfg-scale,--guidance-scale,--guidance_scale", o->guidance, "classifier-free guidance, off at 1 or less (default: 6)");
-  option(c, "--dynamic-cfg,--use_dynamic_cfg", o->dynamic_guidance, "reference, cosine or off (default: off)");
+  option(c, "--dynamic-cfg,--use_dynamic_cfg", o->dynamic_guidance, "reference, cosine or off (alone: reference; default: off)")
+      ->expected(0, 1)
+      ->default_str(std::string(1, value_mark) + "reference");
   option(c, "--seed,-s", o->seed, "seed of all noise (default: 42)");
   option(c, "--rng", o->rng, "torch-cpu (PyTorch's CPU generator) or philox (default: torch-cpu)");
   option(c, "--scheduler,--sampling-method", o->scheduler, "ddim or dpm: the update rule (default: the checkpoint's)");
