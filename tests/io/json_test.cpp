@@ -123,7 +123,7 @@ TEST_CASE("numbers do not depend on the locale") {
   if (before != nullptr) std::setlocale(LC_NUMERIC, "C");
 }
 
-TEST_CASE("what is written reads back equal") {
+TEST_CASE("JSON that is written reads back equal") {
   const std::string nasty = "q\" \\ \n \t \x01 \x7f \xC3\xBC \xF0\x9F\x98\x80";
   io::JsonWriter w;
   w.begin_object()

@@ -81,7 +81,7 @@ TEST_CASE("numpy files that are damaged or of other kinds are refused with the r
   for (std::size_t n = 0; n < good.size(); ++n) CHECK_THROWS_AS(parse(good.substr(0, n)), IoError);
 }
 
-TEST_CASE("what is written reads back equal") {
+TEST_CASE("an array that is written reads back equal") {
   const ScratchFolder folder;
   const Tensor<> t = reshape(tensor_of<float>({1, 2, 3, 4, 5, 6}), {2, 3});
   for (const Tensor<>& x :
