@@ -4,6 +4,7 @@
 #include "failure.hpp"
 
 #include <kinema/core/error.hpp>
+#include <kinema/text/utf8.hpp>
 
 #include <charconv>
 #include <cmath>
@@ -57,18 +58,8 @@ T choice(std::string_view flag, std::string_view text, std::initializer_list<std
 
 /// Throws for text that is not UTF-8, naming the byte.
 inline void require_utf8(std::string_view flag, std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  std::size_t i = 0;
-  while (i < text.size()) {
-    const unsigned char c = byte(i);
-    const std::size_t n = c < 0x80 ? 1 : c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
-    bool valid = n != 0 && i + n <= text.size();
-    for (std::size_t k = 1; valid && k < n; ++k) valid = (byte(i + k) & 0xC0) == 0x80;
-    if (valid && n == 3) valid = !(c == 0xE0 && byte(i + 1) < 0xA0) && !(c == 0xED && byte(i + 1) >= 0xA0);
-    if (valid && n == 4) valid = !(c == 0xF0 && byte(i + 1) < 0x90) && !(c == 0xF4 && byte(i + 1) >= 0x90);
-    if (!valid) usage_error(flag, ": must be UTF-8, byte ", i, " is not, got \"", kinema::printable(text), "\"");
-    i += n;
-  }
+  const std::size_t bad = kinema::text::first_malformed_utf8(text);
+  if (bad != text.size()) usage_error(flag, ": must be UTF-8, byte ", bad, " is not, got \"", kinema::printable(text), "\"");
 }
 
 }  // namespace program
