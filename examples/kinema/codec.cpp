@@ -26,7 +26,7 @@ void encode(const EncodeOptions& o) {
   if (o.seed) seed = static_cast<std::uint64_t>(integer("--sample-seed", *o.seed, 0, std::numeric_limits<std::int64_t>::max()));
   Session session(o.common);
   check_latents_output(output);
-  const cogvideox::Pipeline pipeline = session.open_pipeline();
+  cogvideox::Pipeline pipeline = session.open_pipeline();
   const Tensor<> frames = read_clip(input, {});
   const std::int64_t factor = pipeline.config().factors().space, h = frames.size(1), w = frames.size(2);
   if (h % factor != 0 || w % factor != 0)
@@ -35,8 +35,8 @@ void encode(const EncodeOptions& o) {
   session.choose_threads(pipeline.config(), {0, h, w, latent_frames, h / factor, w / factor, 0, 0});
   const auto tile = session.tile_for(o.tiling, pipeline.config(), h, w, latent_frames);
   Progress progress(o.common.quiet);
-  const cogvideox::Events events = session.events(progress);
-  const cogvideox::Posterior posterior(pipeline.encode(frames, events, tile));
+  pipeline.set_callbacks(session.callbacks(progress));
+  const cogvideox::Posterior posterior(pipeline.encode(frames, session.stop(), tile));
   Tensor<> latents = posterior.mode();  // [1, C, f, h, w]
   if (seed) latents = posterior.sample(TorchCpuGenerator(*seed).normal(latents.shape()));
   write_latents(output, latents, "vae", 0);
@@ -90,7 +90,7 @@ void decode(const DecodeOptions& o) {
   const double fps = o.fps ? number("--fps", *o.fps, 0, 240, true) : 0;
   Session session(o.common);
   check_video_output(output);
-  const cogvideox::Pipeline pipeline = session.open_pipeline();
+  cogvideox::Pipeline pipeline = session.open_pipeline();
   const cogvideox::PipelineConfig& config = pipeline.config();
   const StoredLatents stored = read_latents(path, config);
   const cogvideox::Factors k = config.factors();
@@ -99,11 +99,11 @@ void decode(const DecodeOptions& o) {
   session.choose_threads(config, {0, height, width, latent_frames, height / k.space, width / k.space, 0, 0});
   const auto tile = session.tile_for(o.tiling, config, height, width, latent_frames);
   Progress progress(o.common.quiet);
-  const cogvideox::Events events = session.events(progress);
+  pipeline.set_callbacks(session.callbacks(progress));
   VideoOutput video(output, cogvideox::decoded_frames(latent_frames, k.time), o.fps ? fps : config.frames_per_second(), !o.no_contact_sheet);
   const auto receive = [&](const Tensor<>& frames, std::int64_t) { video.add(frames); };
-  if (stored.pipeline_layout) pipeline.decode(stored.value, stored.surplus, receive, events, tile);
-  else pipeline.decode_raw(stored.value, receive, events, tile);
+  if (stored.pipeline_layout) pipeline.decode(stored.value, stored.surplus, receive, session.stop(), tile);
+  else pipeline.decode_raw(stored.value, receive, session.stop(), tile);
   video.finish();
   progress.finish();
   video.print_paths();

@@ -29,12 +29,11 @@ void encode_text(const Options& o) {
   const std::string prompt = prompt_of(o), output = required(o.output, "--output");
   Session session(o.common);
   check_latents_output(output);
-  const cogvideox::Pipeline pipeline = session.open_pipeline();
+  cogvideox::Pipeline pipeline = session.open_pipeline();
   warn_about_lost_words("--prompt", pipeline.tokenize(prompt));
   Progress progress(o.common.quiet);
-  const cogvideox::Events events = session.events(progress);
-  events.stage("text");
-  const Tensor<> embeddings = pipeline.encode_prompts({prompt}, events);  // [1, L, D]
+  pipeline.set_callbacks(session.callbacks(progress));
+  const Tensor<> embeddings = pipeline.encode_prompt(prompt, session.stop());  // [1, L, D]
   io::write_safetensors(output, {{"prompt_embeds", embeddings}}, {{"format", "pt"}});
   progress.finish();
   print_path(output);

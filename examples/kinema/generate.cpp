@@ -67,7 +67,7 @@ void generate(const Options& o) {
   check_video_output(output);
   if (o.latents) check_latents_output(*o.latents);
 
-  const cogvideox::Pipeline pipeline = session.open_pipeline();
+  cogvideox::Pipeline pipeline = session.open_pipeline();
   const cogvideox::PipelineConfig& config = pipeline.config();
   refuse_wrong_inputs(config, o.image.has_value(), o.video.has_value());
   if (o.image) ask.image = read_picture(*o.image);
@@ -84,12 +84,12 @@ void generate(const Options& o) {
   if (ask.guidance > 1) warn_about_lost_words("--negative-prompt", pipeline.tokenize(ask.negative_prompt));
 
   Progress progress(o.common.quiet);
-  const cogvideox::Events events = session.events(progress);
-  const Tensor<> latents = pipeline.sample(ask, events);
+  pipeline.set_callbacks(session.callbacks(progress));
+  const Tensor<> latents = pipeline.sample(ask, session.stop());
   if (o.latents) write_latents(*o.latents, latents, "pipeline", size.surplus);
   VideoOutput video(output, size.decoded_frames, o.fps ? fps_asked : config.frames_per_second(), !o.no_contact_sheet);
-  pipeline.decode(latents, size.surplus, [&](const Tensor<>& frames, std::int64_t) { video.add(frames); }, events, ask.tile);
-  events.check();
+  pipeline.decode(latents, size.surplus, [&](const Tensor<>& frames, std::int64_t) { video.add(frames); }, session.stop(), ask.tile);
+  session.stop().check();
   video.finish();
   progress.finish();
   if (o.latents) print_path(*o.latents);

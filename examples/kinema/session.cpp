@@ -98,12 +98,15 @@ void Session::choose_threads(const cogvideox::PipelineConfig& config, const cogv
   if (12 * static_cast<double>(config.transformer.num_layers) * width * width * tokens < worth_threads) context_.threads = 1;
 }
 
-cogvideox::Events Session::events(Progress& progress) const {
-  cogvideox::Events events;
-  events.on_stage = [&progress](std::string_view name, std::int64_t steps) { progress.stage(std::string(name), steps); };
-  events.on_step = [&progress](std::int64_t done) { progress.step(done); };
-  events.stop = [] { return interrupt_requested != 0; };
-  return events;
+cogvideox::Callbacks Session::callbacks(Progress& progress) const {
+  cogvideox::Callbacks callbacks;
+  callbacks.on_stage = [&progress](std::string_view name, std::int64_t steps) { progress.stage(std::string(name), steps); };
+  callbacks.on_step = [&progress](std::int64_t done) { progress.step(done); };
+  return callbacks;
+}
+
+Stop Session::stop() const {
+  return [] { return interrupt_requested != 0; };
 }
 
 std::optional<cogvideox::VaeTile> Session::tile_for(const TilingOptions& options, const cogvideox::PipelineConfig& config, std::int64_t height,

@@ -18,8 +18,10 @@ class Session {
   kinema::cogvideox::Pipeline open_pipeline() const;
   /// One thread for clips so small that handing out work costs more than it saves, unless --threads was given.
   void choose_threads(const kinema::cogvideox::PipelineConfig& config, const kinema::cogvideox::ClipSize& size);
-  /// Callbacks that drive `progress` and stop at Ctrl-C.
-  kinema::cogvideox::Events events(Progress& progress) const;
+  /// Callbacks that drive `progress`.
+  kinema::cogvideox::Callbacks callbacks(Progress& progress) const;
+  /// Requested by Ctrl-C.
+  kinema::Stop stop() const;
   /// The tile that --vae-tiling and --vae-tile-size ask for on frames of height×width pixels.
   std::optional<kinema::cogvideox::VaeTile> tile_for(const TilingOptions& options, const kinema::cogvideox::PipelineConfig& config,
                                                      std::int64_t height, std::int64_t width, std::int64_t latent_frames) const;

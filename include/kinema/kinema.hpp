@@ -22,6 +22,7 @@
 #include <kinema/io/npy.hpp>
 #include <kinema/io/orientation.hpp>
 #include <kinema/io/pixels.hpp>
+#include <kinema/io/sha256.hpp>
 #include <kinema/kernel/attention.hpp>
 #include <kinema/kernel/conv.hpp>
 #include <kinema/kernel/elementwise.hpp>
@@ -75,6 +76,7 @@
 #include <kinema/runtime/memory.hpp>
 #include <kinema/runtime/observer.hpp>
 #include <kinema/runtime/random.hpp>
+#include <kinema/runtime/stop.hpp>
 #include <kinema/tensor/create.hpp>
 #include <kinema/tensor/expect.hpp>
 #include <kinema/tensor/slice.hpp>

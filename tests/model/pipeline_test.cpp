@@ -5,6 +5,9 @@
 #include "support/golden.hpp"
 #include "support/model_folder.hpp"
 
+#include <set>
+#include <thread>
+
 using namespace kinema;
 using namespace kinema::test;
 
@@ -42,14 +45,14 @@ TEST_CASE("latents of whole pipelines equal the reference after every step", "[p
       const io::Json run = runs.at(run_name);
       if (run.has("timestep_spacing")) continue;  // see the next test
       INFO(name << " " << run_name);
-      const auto pipeline = cogvideox::Pipeline::load(folder.path(), DType::f32);
-      const cogvideox::Request ask = request_of(run);
-      cogvideox::Events events;
-      events.on_latents = [&](std::int64_t done, const Tensor<>& latents) {
-        const std::string stored = cat(run_name, ".latents.", done);
-        if (golden.has(stored)) golden.check(stored, latents, done == 0 ? 5e-6 : 1e-4);
+      auto pipeline = cogvideox::Pipeline::load(folder.path(), DType::f32);
+      cogvideox::Callbacks callbacks;
+      callbacks.on_state = [&](const cogvideox::Denoising& state) {
+        const std::string stored = cat(run_name, ".latents.", state.done);
+        if (golden.has(stored)) golden.check(stored, state.latents, state.done == 0 ? 5e-6 : 1e-4);
       };
-      golden.check(run_name + ".latents.final", pipeline.sample(ask, events), 1e-4);
+      pipeline.set_callbacks(callbacks);
+      golden.check(run_name + ".latents.final", pipeline.sample(request_of(run)), 1e-4);
     }
   }
 }
@@ -104,6 +107,143 @@ TEST_CASE("bf16 and f16 runs stay near the f32 run", "[pipeline]") {
     CHECK(std::sqrt(error / size) < (dtype == DType::bf16 ? 0.1 : 0.015));
     CHECK(error > 0);
   }
+}
+
+namespace {
+
+bool same(const Tensor<>& a, const Tensor<>& b) {
+  return a.dtype() == b.dtype() && a.shape() == b.shape() && std::memcmp(a.ref().data, b.ref().data, a.bytes()) == 0;
+}
+
+std::vector<float> frames_of(const cogvideox::Pipeline& pipeline, const cogvideox::Request& ask, const Stop& stop = {}) {
+  std::vector<float> frames;
+  pipeline.generate(ask, [&](const Tensor<>& f, std::int64_t) { frames.insert(frames.end(), f.data<float>(), f.data<float>() + f.numel()); }, stop);
+  return frames;
+}
+
+}  // namespace
+
+TEST_CASE("a denoising continues from any step with the same bits", "[pipeline]") {
+  const std::pair<const char*, const char*> runs[] = {{"pipeline_5b", "t2v.dpm"}, {"pipeline_2b", "t2v.ddim"}, {"pipeline_5b", "v2v.ddim"}, {"pipeline_15_i2v", "i2v.dpm"}};
+  for (const auto& [name, run] : runs) {
+    for (const cogvideox::Rng rng : {cogvideox::Rng::torch_cpu, cogvideox::Rng::philox}) {
+      INFO(name << " " << run);
+      const GoldenCase golden(name);
+      const TemporaryFolder folder;
+      write_model_folder(golden, folder.path());
+      cogvideox::Request ask = request_of(golden.json.at("runs").at(run));
+      ask.steps = 6;
+      ask.rng = rng;
+      auto pipeline = cogvideox::Pipeline::load(folder.path(), DType::f32);
+      std::vector<cogvideox::Denoising> states;
+      cogvideox::Callbacks callbacks;
+      callbacks.on_state = [&](const cogvideox::Denoising& state) { states.push_back(state); };
+      pipeline.set_callbacks(callbacks);
+      const Tensor<> whole = pipeline.sample(ask);
+      REQUIRE(states.size() >= 3);
+      pipeline.set_callbacks({});
+      cogvideox::Request later = ask;  // what denoises needs neither image nor video any more
+      later.num_frames = pipeline.check(ask).frames;
+      later.image = later.video = {};
+      for (cogvideox::Denoising state : states) {
+        pipeline.denoise(later, state);
+        CHECK(same(state.latents, whole));
+      }
+    }
+  }
+}
+
+TEST_CASE("a call ends soon after its stop is requested, and the pipeline works again", "[pipeline][stop]") {
+  const GoldenCase golden("pipeline_5b");
+  const TemporaryFolder folder;
+  write_model_folder(golden, folder.path());
+  cogvideox::Request ask = request_of(golden.json.at("runs").at("v2v.ddim"));
+  ask.steps = 3, ask.strength = 1;
+  auto pipeline = cogvideox::Pipeline::load(folder.path(), DType::f32);
+  std::vector<std::string> stages;
+  cogvideox::Callbacks callbacks;
+  callbacks.on_stage = [&](std::string_view name, std::int64_t) { stages.emplace_back(name); };
+  pipeline.set_callbacks(callbacks);
+  std::int64_t asked = 0;
+  const std::vector<float> whole = frames_of(pipeline, ask, [&] { return ++asked, false; });
+  const std::int64_t all = asked;
+  REQUIRE(stages == std::vector<std::string>{"text", "encode", "load", "denoise", "decode"});
+  REQUIRE(all > 500);  // far more often than there are blocks, in every stage
+  std::set<std::string> stopped_in;
+  for (std::int64_t at = 1; at < all; at += all / 60) {
+    stages.clear();
+    asked = 0;
+    CHECK_THROWS_AS(frames_of(pipeline, ask, [&] { return ++asked >= at; }), Interrupted);
+    CHECK(asked == at);  // nothing is asked, so nothing is computed, after the answer was yes
+    if (!stages.empty()) stopped_in.insert(stages.back());
+  }
+  CHECK(stopped_in.size() == 5);
+  std::stop_source source;
+  CHECK(frames_of(pipeline, ask, source.get_token()) == whole);
+  source.request_stop();
+  CHECK_THROWS_AS(frames_of(pipeline, ask, source.get_token()), Interrupted);
+  CHECK(frames_of(pipeline, ask) == whole);
+
+  cogvideox::Denoising state = pipeline.begin(ask);
+  const Tensor<> latents = pipeline.sample(ask);
+  while (state.done < 3) {  // one step at a time, by stopping in the middle of the next
+    const std::int64_t before = state.done;
+    CHECK_THROWS_AS(pipeline.denoise(ask, state, [&, calls = 0]() mutable { return state.done > before && ++calls > 20; }), Interrupted);
+    CHECK(state.done == before + 1);
+    if (state.done == 2) break;
+  }
+  pipeline.denoise(ask, state);
+  CHECK(same(state.latents, latents));
+}
+
+TEST_CASE("two threads with clones of one pipeline make the same videos as one", "[pipeline][threads]") {
+  const GoldenCase golden("pipeline_15");
+  const TemporaryFolder folder;
+  write_model_folder(golden, folder.path());
+  cogvideox::Request ask = request_of(golden.json.at("runs").at("t2v.ddim")), other = ask;
+  ask.steps = other.steps = 3;
+  other.prompt = "something else", other.seed = 7;
+  const auto pipeline = cogvideox::Pipeline::load(folder.path(), DType::f32);
+  const std::vector<float> first = frames_of(pipeline, ask), second = frames_of(pipeline, other);
+  REQUIRE(first != second);
+  const auto held = pipeline.transformer();
+  CHECK(pipeline.clone().transformer() == held);
+  std::vector<float> got[2];
+  std::vector<std::jthread> threads;
+  for (const int i : {0, 1})
+    threads.emplace_back([&, i, mine = std::make_shared<cogvideox::Pipeline>(pipeline.clone())] {
+      CpuContext context(1);
+      const CpuScope scope(context);
+      for (int repeat = 0; repeat < 2; ++repeat) got[i] = frames_of(*mine, i == 0 ? ask : other);
+    });
+  threads.clear();
+  CHECK(got[0] == first);
+  CHECK(got[1] == second);
+}
+
+TEST_CASE("embeddings instead of prompts give the same latents, and stages are timed", "[pipeline]") {
+  const GoldenCase golden("pipeline_2b");
+  const TemporaryFolder folder;
+  write_model_folder(golden, folder.path());
+  cogvideox::Request ask = request_of(golden.json.at("runs").at("t2v.ddim"));
+  ask.steps = 2;
+  const auto pipeline = cogvideox::Pipeline::load(folder.path(), DType::f32);
+  const cogvideox::Result result = pipeline.generate(ask, [](const Tensor<>&, std::int64_t) {});
+  std::string names;
+  for (const cogvideox::StageTime& stage : result.stages) {
+    names += stage.name + " ";
+    CHECK(stage.seconds > 0);
+  }
+  CHECK(names == "text load denoise decode ");
+  cogvideox::Request by_embeds = ask;
+  by_embeds.prompt_embeds = pipeline.encode_prompt(ask.prompt);
+  by_embeds.prompt = "not read";
+  CHECK(same(pipeline.sample(by_embeds), result.latents));
+  by_embeds.negative_prompt_embeds = pipeline.encode_prompt(ask.negative_prompt);
+  by_embeds.negative_prompt = "not read";
+  CHECK(same(pipeline.sample(by_embeds), result.latents));
+  by_embeds.prompt_embeds = zeros({1, 3, 32}, DType::f32);
+  CHECK_THROWS_AS(pipeline.check(by_embeds), ShapeError);
 }
 
 TEST_CASE("requests are refused with the rule", "[pipeline]") {

@@ -20,6 +20,8 @@ class Ddim {
     const double a = std::sqrt((1 - before) / (1 - now)), b = std::sqrt(before) - std::sqrt(now) * a;
     return op::combine({a, b}, {x, predicted_sample(*schedule_, prediction, x, t)});
   }
+  SamplerState state() const { return {}; }
+  void restore(const SamplerState&) {}
 
  private:
   const Schedule* schedule_;

@@ -4,8 +4,6 @@
 #include <kinema/diffusion/schedule.hpp>
 #include <kinema/runtime/random.hpp>
 
-#include <optional>
-
 namespace kinema::inline KINEMA_ABI::diffusion {
 
 /// Keeps the previous step's clean sample, so one object serves one run.
@@ -27,17 +25,24 @@ class Dpm {
 
     Tensor<> noise = random.normal(x.shape());
     Tensor<> next;
-    if (!previous_clean_ || schedule_->previous_step(t, steps_) < 0) {
+    if (!previous_.clean || schedule_->previous_step(t, steps_) < 0) {
       next = op::combine({m1, -m2, mn}, {x, clean, noise});
     } else {
-      const double r = (lambda(now) - lambda(schedule_->alpha(*previous_t_))) / h;  // ∞ after a first step at ᾱ = 0
+      const double r = (lambda(now) - lambda(schedule_->alpha(*previous_.t))) / h;  // ∞ after a first step at ᾱ = 0
       const double m4 = 1 / (2 * r), m3 = 1 + m4;
       noise = random.normal(x.shape());
-      next = op::combine({m1, -m2 * m3, m2 * m4, mn}, {x, clean, previous_clean_, noise});
+      next = op::combine({m1, -m2 * m3, m2 * m4, mn}, {x, clean, previous_.clean, noise});
     }
-    previous_clean_ = clean;
-    previous_t_ = t;
+    previous_ = {clean, t};
     return next;
+  }
+  SamplerState state() const { return previous_; }
+  /// Throws ArgumentError for a clean sample without its time step, or the reverse.
+  void restore(const SamplerState& state) {
+    if (static_cast<bool>(state.clean) != state.t.has_value()) throw ArgumentError("dpm: a clean sample and its time step belong together");
+    if (state.t && (*state.t < -1 || *state.t >= schedule_->train_steps()))
+      throw ArgumentError(cat("dpm: the previous time step must be -1 to ", schedule_->train_steps() - 1, ", got ", *state.t));
+    previous_ = state;
   }
 
  private:
@@ -46,8 +51,7 @@ class Dpm {
 
   const Schedule* schedule_;
   std::int64_t steps_;
-  Tensor<> previous_clean_;
-  std::optional<std::int64_t> previous_t_;
+  SamplerState previous_;
 };
 
 }  // namespace kinema::inline KINEMA_ABI::diffusion

@@ -11,6 +11,10 @@ namespace kinema::inline KINEMA_ABI::diffusion {
 
 enum class DynamicGuidance : unsigned char { off, reference, cosine };
 
+constexpr std::string_view name_of(DynamicGuidance how) {
+  return how == DynamicGuidance::reference ? "reference" : how == DynamicGuidance::cosine ? "cosine" : "off";
+}
+
 /// u + g (c − u): towards the prompt (c), away from the negative prompt (u).
 inline Tensor<> guide(const Tensor<>& unconditional, const Tensor<>& conditional, double scale) {
   return op::combine({1 - scale, scale}, {unconditional, conditional});

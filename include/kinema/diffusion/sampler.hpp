@@ -32,4 +32,12 @@ inline Tensor<> step(AnySampler& sampler, const Tensor<>& prediction, const Tens
   return std::visit([&](auto& s) { return s.step(prediction, x, t, random); }, sampler);
 }
 
+inline SamplerState state_of(const AnySampler& sampler) {
+  return std::visit([](const auto& s) { return s.state(); }, sampler);
+}
+/// Continues a run where state_of() was taken.
+inline void restore(AnySampler& sampler, const SamplerState& state) {
+  std::visit([&](auto& s) { s.restore(state); }, sampler);
+}
+
 }  // namespace kinema::inline KINEMA_ABI::diffusion

@@ -147,6 +147,12 @@ class Schedule {
   double final_alpha_ = 1;
 };
 
+/// What a sampler remembers from one step to the next; empty before the first.
+struct SamplerState {
+  Tensor<> clean;                 ///< the last step's clean sample; none for samplers that look at one step only
+  std::optional<std::int64_t> t;  ///< its time step
+};
+
 /// The clean sample behind a prediction at a time step: √ᾱ x − √(1−ᾱ) v for velocities.
 inline Tensor<> predicted_sample(const Schedule& s, const Tensor<>& prediction, const Tensor<>& x, std::int64_t t) {
   const double a = s.alpha(t);

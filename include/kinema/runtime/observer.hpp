@@ -7,7 +7,8 @@
 
 namespace kinema::inline KINEMA_ABI {
 
-/// Receives every launch of the context that it is attached to, on the launching thread.
+/// Receives every launch of the context that it is attached to, on the launching thread. What begin() throws leaves the
+/// launch: the op does not run.
 class Observer {
  public:
   virtual ~Observer() = default;

@@ -5,10 +5,12 @@
 #include <kinema/tensor/create.hpp>
 
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <vector>
 
 namespace kinema::inline KINEMA_ABI {
 
@@ -24,6 +26,10 @@ class NormalSource {
     normal(std::span<float>(t.data<float>(), static_cast<std::size_t>(t.numel())));
     return t;
   }
+  /// Everything that later draws depend on, as numbers to store.
+  virtual std::vector<std::uint64_t> state() const = 0;
+  /// Continues where state() was taken. Throws ArgumentError if the numbers are no state of this kind of stream.
+  virtual void restore(std::span<const std::uint64_t> state) = 0;
 };
 
 /// Counter-based: number i of the stream is a pure function of (seed, i), so a stream can be resumed anywhere and is
@@ -41,6 +47,13 @@ class Generator : public NormalSource {
   double uniform() {
     const PhiloxBlock b = philox(seed_, (std::uint64_t{1} << 63) | offset_++);  // its own half of the counters
     return static_cast<double>(((std::uint64_t{b.word[0]} << 32) | b.word[1]) >> 11) * 0x1p-53;
+  }
+  /// Seed and offset.
+  std::vector<std::uint64_t> state() const override { return {seed_, offset_}; }
+  void restore(std::span<const std::uint64_t> state) override {
+    if (state.size() != 2) throw ArgumentError(cat("random stream: the state of a philox stream has 2 numbers, got ", state.size()));
+    seed_ = state[0];
+    offset_ = state[1];
   }
 
  private:
@@ -77,6 +90,24 @@ class TorchCpuGenerator : public NormalSource {
       for (float& value : tail) value = uniform24();
       box_muller(tail);
     }
+  }
+  /// The 624 words of the twister, the place of the next one, and whether and which number is left over from a pair.
+  std::vector<std::uint64_t> state() const override {
+    std::vector<std::uint64_t> out(state_.begin(), state_.end());
+    out.push_back(next_);
+    out.push_back(cached_ ? 1 : 0);
+    out.push_back(std::bit_cast<std::uint64_t>(cached_.value_or(0.0)));
+    return out;
+  }
+  void restore(std::span<const std::uint64_t> state) override {
+    constexpr std::size_t n = 624;
+    if (state.size() != n + 3) throw ArgumentError(cat("random stream: the state of a torch-cpu stream has ", n + 3, " numbers, got ", state.size()));
+    for (std::size_t i = 0; i < n; ++i)
+      if (state[i] > 0xffffffffu) throw ArgumentError(cat("random stream: word ", i, " is beyond 32 bits: ", state[i]));
+    if (state[n] > n || state[n + 1] > 1) throw ArgumentError(cat("random stream: the place must be at most ", n, " and the flag 0 or 1, got ", state[n], " and ", state[n + 1]));
+    for (std::size_t i = 0; i < n; ++i) state_[i] = static_cast<std::uint32_t>(state[i]);
+    next_ = state[n];
+    cached_ = state[n + 1] == 1 ? std::optional(std::bit_cast<double>(state[n + 2])) : std::nullopt;
   }
 
  private:

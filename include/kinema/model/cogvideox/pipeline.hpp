@@ -1,8 +1,8 @@
 // kinema/model/cogvideox/pipeline.hpp - text-, image- and video-to-video from a published model folder.
 //
 // Every stage loads its own weights and gives them back: the text encoder is gone before sampling starts, the
-// transformer before decoding. Weights stay in the memory map in their own type; latents are f32 between steps
-// (the reference rounds them to 16 bits in 16-bit runs).
+// transformer before decoding, unless the caller holds them (transformer(), vae(), text_encoder()). Weights stay in the
+// memory map in their own type; latents are f32 between steps (the reference rounds them to 16 bits in 16-bit runs).
 #pragma once
 
 #include <kinema/io/image.hpp>
@@ -10,22 +10,38 @@
 #include <kinema/model/cogvideox/pixels.hpp>
 #include <kinema/model/cogvideox/request.hpp>
 #include <kinema/op/layout.hpp>
+#include <kinema/runtime/stop.hpp>
 #include <kinema/text/sentencepiece.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
+#include <mutex>
 
 namespace kinema::inline KINEMA_ABI::cogvideox {
 
 /// Receives decoded frames in order: f32 [n, H, W, 3] in [0, 1], and the index of the first of them.
 using FrameReceiver = function_ref<void(const Tensor<>& frames, std::int64_t first)>;
 
+/// All calls are const and may run on several threads at once, each with its own CpuContext; callbacks are the object's,
+/// so threads that want their own take a clone(). A call ends within one op's time when its `stop` is requested: it throws
+/// Interrupted, and the pipeline is as before.
 class Pipeline {
  public:
   /// dtype: type of activations; absent: the type that the transformer's weights are stored in.
   explicit Pipeline(ModelFolder folder, std::optional<DType> dtype = {})
       : folder_(std::move(folder)), dtype_(dtype ? *dtype : stored_dtype()) {}
   static Pipeline load(const std::filesystem::path& folder, std::optional<DType> dtype = {}) { return Pipeline(ModelFolder::open(folder), dtype); }
+  Pipeline(Pipeline&&) = default;
+  Pipeline& operator=(Pipeline&&) = default;
+
+  /// Another pipeline on the same weights, without callbacks: mapped files and held components are shared.
+  Pipeline clone() const {
+    Pipeline other(*this);
+    other.callbacks_ = {};
+    return other;
+  }
+  void set_callbacks(Callbacks callbacks) { callbacks_ = std::move(callbacks); }
 
   const PipelineConfig& config() const { return folder_.config(); }
   const ModelFolder& folder() const { return folder_; }
@@ -42,17 +58,26 @@ class Pipeline {
     if (c.image_to_video && ask.video) throw ArgumentError("this is an image-to-video model: it takes no initial video");
     if (ask.image) expect("image", ask.image).rank(3).dtype(DType::u8).size(2, 3);
     if (ask.video) expect("video", ask.video).rank(4).size(3, 3);
+    const Shape embeds{1, c.transformer.max_text_seq_length, c.transformer.text_embed_dim};
+    if (ask.prompt_embeds) expect("prompt_embeds", ask.prompt_embeds).floating().shape(embeds);
+    if (ask.negative_prompt_embeds) expect("negative_prompt_embeds", ask.negative_prompt_embeds).floating().shape(embeds);
     if (!(ask.strength > 0 && ask.strength <= 1)) throw ArgumentError(cat("strength: must be above 0 and at most 1, got ", ask.strength));
+    const ClipSize size = size_of(ask);
+    if (ask.video && first_step(ask) >= ask.steps) throw ArgumentError(cat("strength: ", ask.strength, " of ", ask.steps, " steps leaves none to run"));
+    if (ask.video && ask.video.size(0) < size.frames) throw ArgumentError(cat("num-frames: ", size.frames, " asked for, the initial video has ", ask.video.size(0)));
+    if (ask.video && size.surplus != 0)
+      throw ArgumentError(cat("num-frames: this model needs a multiple of ", c.transformer.temporal_patch(), " latent frames for an initial video, ", size.frames, " frames make ", size.latent_frames - size.surplus));
+    return size;
+  }
+
+  /// As check(), without asking for the image or video: for a request whose denoising has begun.
+  ClipSize size_of(const Request& ask) const {
+    const PipelineConfig& c = config();
+    const TransformerConfig& t = c.transformer;
     if (!(ask.guidance >= 0 && ask.guidance < 1e9)) throw ArgumentError(cat("guidance: must be a number from 0 to below 1e9, got ", ask.guidance));
     diffusion::Schedule(c.scheduler).timesteps(ask.steps);
-    if (ask.video && first_step(ask) >= ask.steps) throw ArgumentError(cat("strength: ", ask.strength, " of ", ask.steps, " steps leaves none to run"));
-
-    const std::int64_t frames = ask.num_frames.value_or(ask.video ? ask.video.size(0) : c.transformer.sample_frames);
+    const std::int64_t frames = ask.num_frames.value_or(ask.video ? ask.video.size(0) : t.sample_frames);
     const ClipSize size = clip_size(c.factors(), frames, ask.height.value_or(c.default_height()), ask.width.value_or(c.default_width()));
-    if (ask.video && ask.video.size(0) < frames) throw ArgumentError(cat("num-frames: ", frames, " asked for, the initial video has ", ask.video.size(0)));
-    if (ask.video && size.surplus != 0)
-      throw ArgumentError(cat("num-frames: this model needs a multiple of ", c.transformer.temporal_patch(), " latent frames for an initial video, ", frames, " frames make ", size.latent_frames - size.surplus));
-    const TransformerConfig& t = c.transformer;
     if (t.use_learned_positional_embeddings &&
         (size.latent_height != t.sample_height || size.latent_width != t.sample_width || size.latent_frames != t.sample_latent_frames()))
       throw ArgumentError(cat("the learned position table of this model holds ", t.sample_frames, " frames of ", c.default_height(), "x", c.default_width(),
@@ -60,12 +85,58 @@ class Pipeline {
     return size;
   }
 
+  /// Throws ArgumentError, ShapeError or DTypeError unless `state` can be one of this request: what begin() makes, or a
+  /// stored one.
+  void check(const Request& ask, const Denoising& state) const {
+    const Expect expect{"denoising"};
+    const Shape clip = latents_shape(size_of(ask));
+    expect("latents", state.latents).dtype(DType::f32).shape(clip);
+    expect("text", state.text).dtype(dtype_).shape({ask.guidance > 1 ? 2 : 1, config().transformer.max_text_seq_length, config().transformer.text_embed_dim});
+    if (config().image_to_video) expect("image_latents", state.image_latents).dtype(DType::f32).shape(clip);
+    else expect.that(!state.image_latents, "a text-to-video model has no image latents");
+    if (state.sampler.clean) expect("clean sample", state.sampler.clean).dtype(DType::f32).shape(clip);
+    const diffusion::Schedule schedule(config().scheduler);
+    const auto all = static_cast<std::int64_t>(schedule.timesteps(ask.steps).size());
+    if (state.skipped < 0 || state.skipped >= all || state.done < 0 || state.done > all - state.skipped)
+      throw ArgumentError(cat("denoising: ", state.skipped, " steps skipped and ", state.done, " done do not fit into ", all));
+    sampler_of(ask, schedule, state);
+    random_of(ask, state);
+    for (const Tensor<>* t : {&state.latents, &state.text, &state.image_latents, &state.sampler.clean})
+      if (*t) require_finite(*t, "denoising");
+  }
+
   text::Tokens tokenize(const std::string& prompt) const {
     return tokenizer().encode(prompt, config().transformer.max_text_seq_length);
   }
 
-  /// Embeddings of prompts, [number, L, E] in the pipeline's type. Weights are loaded and released inside.
-  Tensor<> encode_prompts(const std::vector<std::string>& prompts, const Events& events = {}) const {
+  /// The components. As long as the caller keeps the pointer, calls of this pipeline and its clones use that one instead
+  /// of loading their own: for several clips in a row, or a server.
+  std::shared_ptr<const t5::Encoder> text_encoder(const Stop& stop = {}) const {
+    return component(loaded_->text, stop, [&] {
+      auto encoder = std::make_shared<t5::Encoder>(config().text);
+      nn::load(*encoder, folder_.text_weights(), load_options(t5::load_options()));
+      return encoder;
+    });
+  }
+  std::shared_ptr<const Transformer> transformer(const Stop& stop = {}) const {
+    return component(loaded_->transformer, stop, [&] {
+      auto transformer = std::make_shared<Transformer>(config().transformer);
+      nn::load(*transformer, folder_.transformer_weights(), load_options());
+      return transformer;
+    });
+  }
+  std::shared_ptr<const Vae> vae(const Stop& stop = {}) const {
+    return component(loaded_->vae, stop, [&] {
+      auto vae = std::make_shared<Vae>(config().vae);
+      nn::load(*vae, folder_.vae_weights(), load_options());
+      return vae;
+    });
+  }
+
+  /// Embeddings of prompts, [number, L, E] in the pipeline's type.
+  Tensor<> encode_prompts(const std::vector<std::string>& prompts, const Stop& stop = {}) const {
+    const StopScope scope(stop);
+    stage("text");
     const std::int64_t length = config().transformer.max_text_seq_length, n = static_cast<std::int64_t>(prompts.size());
     const text::T5Tokenizer words = tokenizer();
     std::vector<std::int64_t> ids;
@@ -73,112 +144,207 @@ class Pipeline {
       const text::Tokens tokens = words.encode(prompt, length);
       ids.insert(ids.end(), tokens.ids.begin(), tokens.ids.end());
     }
-    t5::Encoder encoder(config().text);
-    nn::LoadOptions options = t5::load_options();
-    options.dtype = rounded_weights();
-    nn::load(encoder, folder_.text_weights(), options);
-    const Tensor<> embeddings = encoder(tensor_of(ids, {n, length}), dtype_, [&](std::int64_t) { events.check(); });
+    const Tensor<> embeddings = (*text_encoder(stop))(tensor_of(ids, {n, length}), dtype_);
     require_finite(embeddings, "prompt embeddings");
     return embeddings;
+  }
+  /// [1, L, E]
+  Tensor<> encode_prompt(const std::string& prompt, const Stop& stop = {}) const { return encode_prompts({prompt}, stop); }
+
+  /// The state before the first step: text embeddings, latents of the image or video, noise.
+  Denoising begin(const Request& ask, const Stop& stop = {}) const {
+    const StopScope scope(stop);
+    const ClipSize size = check(ask);
+    Denoising state;
+    state.text = text_of(ask, stop);
+    const auto random = make_random(ask.rng, ask.seed);
+    const Shape shape = latents_shape(size);
+    if (ask.image) state.image_latents = encode_image(ask, size, *random, stop);
+    if (ask.video) {
+      const diffusion::Schedule schedule(config().scheduler);
+      const Tensor<> clean = encode_video(ask, size, *random, stop);
+      state.skipped = first_step(ask);
+      state.latents = diffusion::add_noise(schedule, clean, random->normal(shape), schedule.timesteps(ask.steps)[static_cast<std::size_t>(state.skipped)]);
+    } else {
+      state.latents = random->normal(shape);
+    }
+    state.random = random->state();
+    return state;
+  }
+
+  /// Runs the steps that are left, from a state of begin() or of an earlier call that was stopped: the same bits as
+  /// undisturbed. Whatever is thrown, `state` is that after the last whole step. Throws as check() of both.
+  void denoise(const Request& ask, Denoising& state, const Stop& stop = {}) const {
+    const StopScope scope(stop);
+    check(ask, state);
+    const diffusion::Schedule schedule(config().scheduler);
+    const std::vector<std::int64_t> times = schedule.timesteps(ask.steps);
+    const std::int64_t run = static_cast<std::int64_t>(times.size()) - state.skipped;
+    diffusion::AnySampler sampler = sampler_of(ask, schedule, state);
+    const auto random = random_of(ask, state);
+
+    stage("load");
+    const auto network = transformer(stop);
+    const auto positions = network->positions(state.latents.size(1), state.latents.size(3), state.latents.size(4));
+    const bool guided = ask.guidance > 1;
+    stage("denoise", run);
+    if (callbacks_.on_state) callbacks_.on_state(state);
+    while (state.done < run) {
+      const std::int64_t t = times[static_cast<std::size_t>(state.skipped + state.done)];
+      Tensor<> input = state.image_latents ? op::concat({state.latents, state.image_latents}, 2) : state.latents;
+      input = op::cast(guided ? op::concat({input, input}, 0) : input, dtype_);
+      const Tensor<> both = op::cast((*network)(input, state.text, std::vector<std::int64_t>(guided ? 2 : 1, t), positions), DType::f32);
+      Tensor<> prediction = both;
+      if (guided) {
+        // Video-to-video counts the remaining steps in the reference's dynamic guidance.
+        const double g = diffusion::guidance_at(ask.dynamic_guidance, ask.guidance, t, state.done, run);
+        prediction = diffusion::guide(narrow(both, 0, 0, 1), narrow(both, 0, 1, 1), g);
+      }
+      Tensor<> latents = diffusion::step(sampler, prediction, state.latents, t, *random);
+      require_finite(latents, cat("latents after step ", state.done + 1, " of ", run));
+      state.latents = std::move(latents);
+      state.sampler = diffusion::state_of(sampler);
+      state.random = random->state();
+      ++state.done;
+      if (callbacks_.on_state) callbacks_.on_state(state);
+      step(state.done);
+    }
   }
 
   /// The denoised latents, f32 [1, F, C, h, w], as the reference's output_type="latent" returns them (for 1.5 with the
   /// surplus first frames).
-  Tensor<> sample(const Request& ask, const Events& events = {}) const {
-    const ClipSize size = check(ask);
-    const bool guided = ask.guidance > 1;
-    events.stage("text");
-    std::vector<std::string> prompts{ask.prompt};
-    if (guided) prompts.insert(prompts.begin(), ask.negative_prompt);
-    const Tensor<> text = encode_prompts(prompts, events);                                    // [1 or 2, L, E]
-
-    const diffusion::Schedule schedule(config().scheduler);
-    std::vector<std::int64_t> timesteps = schedule.timesteps(ask.steps);
-    const auto random = make_random(ask.rng, ask.seed);
-    Tensor<> image_latents, latents;
-    const Shape shape{1, size.latent_frames, config().vae.latent_channels, size.latent_height, size.latent_width};
-    if (ask.image) image_latents = encode_image(ask, size, *random, events);
-    if (ask.video) {
-      timesteps.erase(timesteps.begin(), timesteps.begin() + first_step(ask));
-      const Tensor<> clean = encode_video(ask, size, *random, events);
-      latents = diffusion::add_noise(schedule, clean, random->normal(shape), timesteps.front());
-    } else {
-      latents = random->normal(shape);
-    }
-
-    events.stage("load");
-    Transformer transformer(config().transformer);
-    nn::LoadOptions options;
-    options.dtype = rounded_weights();
-    nn::load(transformer, folder_.transformer_weights(), options);
-    events.latents(0, latents);
-    const auto positions = transformer.positions(size.latent_frames, size.latent_height, size.latent_width);
-
-    const auto run = static_cast<std::int64_t>(timesteps.size());
-    events.stage("denoise", run);
-    diffusion::AnySampler sampler = diffusion::make_sampler(ask.sampler.value_or(config().sampler), schedule, ask.steps);
-    for (std::int64_t i = 0; i < run; ++i) {
-      const std::int64_t t = timesteps[static_cast<std::size_t>(i)];
-      Tensor<> input = image_latents ? op::concat({latents, image_latents}, 2) : latents;
-      input = op::cast(guided ? op::concat({input, input}, 0) : input, dtype_);
-      const std::vector<std::int64_t> times(guided ? 2 : 1, t);
-      const Tensor<> both = op::cast(transformer(input, text, times, positions, 2.0, [&](std::int64_t) { events.check(); }), DType::f32);
-      Tensor<> prediction = both;
-      if (guided) {
-        // Video-to-video counts the remaining steps in the reference's dynamic guidance.
-        const double g = diffusion::guidance_at(ask.dynamic_guidance, ask.guidance, t, i, run);
-        prediction = diffusion::guide(narrow(both, 0, 0, 1), narrow(both, 0, 1, 1), g);
-      }
-      latents = diffusion::step(sampler, prediction, latents, t, *random);
-      require_finite(latents, cat("latents after step ", i + 1, " of ", run));
-      events.latents(i + 1, latents);
-      events.step(i + 1);
-    }
-    return latents;
+  Tensor<> sample(const Request& ask, const Stop& stop = {}) const {
+    Denoising state = begin(ask, stop);
+    denoise(ask, state, stop);
+    return state.latents;
   }
 
   /// Frames of latents [1, F, C, h, w] as sample() returns them, handed over chunk by chunk: memory does not depend on
   /// the clip's length. `surplus` leading latent frames are dropped first (ClipSize::surplus).
-  void decode(const Tensor<>& latents, std::int64_t surplus, FrameReceiver receive, const Events& events = {}, const std::optional<VaeTile>& tile = {}) const {
+  void decode(const Tensor<>& latents, std::int64_t surplus, FrameReceiver sink, const Stop& stop = {}, const std::optional<VaeTile>& tile = {}) const {
+    const StopScope scope(stop);
     Expect{"decode"}("latents", latents).rank(5).size(0, 1).size(2, config().vae.latent_channels);
     const Tensor<> kept = narrow(latents, 1, surplus, latents.size(1) - surplus);
-    decode_raw(op::scale(permute(kept, {0, 2, 1, 3, 4}), 1 / config().vae.scaling_factor), receive, events, tile);
+    decode_raw(op::scale(permute(kept, {0, 2, 1, 3, 4}), 1 / config().vae.scaling_factor), sink, stop, tile);
   }
 
   /// Frames of unscaled VAE latents [1, C, F, h, w].
-  void decode_raw(const Tensor<>& latents, FrameReceiver receive, const Events& events = {}, const std::optional<VaeTile>& tile = {}) const {
+  void decode_raw(const Tensor<>& latents, FrameReceiver sink, const Stop& stop = {}, const std::optional<VaeTile>& tile = {}) const {
+    const StopScope scope(stop);
     Expect{"decode"}("latents", latents).rank(5).size(0, 1).size(1, config().vae.latent_channels);
-    const Vae vae = load_vae();
-    const std::int64_t total = decoded_frames(latents.size(2), config().factors().time);
-    events.stage("decode", total);
-    vae.decode_stream(op::cast(latents, dtype_), [&](const Tensor<>& pixels, std::int64_t first) {
-      events.check();
+    stage("decode", decoded_frames(latents.size(2), config().factors().time));
+    vae(stop)->decode_stream(op::cast(latents, dtype_), [&](const Tensor<>& pixels, std::int64_t first) {
       require_finite(pixels, cat("frames from ", first));
       const Tensor<> frames = frames_from_pixels(pixels);
-      receive(frames, first);
-      events.step(first + frames.size(0));
-    }, vae_options(tile, events));
+      sink(frames, first);
+      step(first + frames.size(0));
+    }, VaeOptions(tile));
   }
 
   /// Posterior moments [1, 2C, f, h, w] of frames, u8 or f32 in [0, 1], [F, H, W, 3].
-  Tensor<> encode(const Tensor<>& frames, const Events& events = {}, const std::optional<VaeTile>& tile = {}) const {
-    const Vae vae = load_vae();
-    events.stage("encode", frames.size(0));
-    Tensor<> moments = vae.encode(op::cast(pixels_from_frames(frames), dtype_), vae_options(tile, events));
-    moments = op::cast(moments, DType::f32);
+  Tensor<> encode(const Tensor<>& frames, const Stop& stop = {}, const std::optional<VaeTile>& tile = {}) const {
+    const StopScope scope(stop);
+    stage("encode", frames.size(0));
+    const Tensor<> moments = op::cast(vae(stop)->encode(op::cast(pixels_from_frames(frames), dtype_), VaeOptions(tile)), DType::f32);
     require_finite(moments, "encoded latents");
-    events.step(frames.size(0));
+    step(frames.size(0));
     return moments;
   }
 
-  /// sample() and decode() in one call; returns the latents.
-  Tensor<> generate(const Request& ask, FrameReceiver receive, const Events& events = {}) const {
-    const Tensor<> latents = sample(ask, events);
-    decode(latents, check(ask).surplus, receive, events, ask.tile);
-    return latents;
+  /// sample() and decode() in one call.
+  Result generate(const Request& ask, FrameReceiver sink, const Stop& stop = {}) const {
+    Result result{{}, check(ask), {}};
+    const StageClock clock(callbacks_, result.stages);
+    const Pipeline watched(folder_, dtype_, clock.callbacks(), loaded_);
+    result.latents = watched.sample(ask, stop);
+    watched.decode(result.latents, result.size.surplus, sink, stop, ask.tile);
+    clock.finish();
+    return result;
   }
 
  private:
+  /// Components that somebody holds; shared by clones.
+  struct Loaded {
+    std::mutex mutex;
+    std::weak_ptr<const t5::Encoder> text;
+    std::weak_ptr<const Transformer> transformer;
+    std::weak_ptr<const Vae> vae;
+  };
+
+  /// Passes stages on and notes how long they took.
+  class StageClock {
+   public:
+    StageClock(const Callbacks& callbacks, std::vector<StageTime>& stages) : callbacks_(callbacks), stages_(stages) {}
+    Callbacks callbacks() const {
+      Callbacks all = callbacks_;
+      all.on_stage = [this](std::string_view name, std::int64_t steps) {
+        finish();
+        stages_.push_back({std::string(name), 0});
+        if (callbacks_.on_stage) callbacks_.on_stage(name, steps);
+      };
+      return all;
+    }
+    /// The running stage ends.
+    void finish() const {
+      const auto now = std::chrono::steady_clock::now();
+      if (!stages_.empty()) stages_.back().seconds = std::chrono::duration<double>(now - began_).count();
+      began_ = now;
+    }
+
+   private:
+    const Callbacks& callbacks_;
+    std::vector<StageTime>& stages_;
+    mutable std::chrono::steady_clock::time_point began_;
+  };
+
+  Pipeline(const Pipeline&) = default;
+  Pipeline(ModelFolder folder, DType dtype, Callbacks callbacks, std::shared_ptr<Loaded> loaded)
+      : folder_(std::move(folder)), dtype_(dtype), callbacks_(std::move(callbacks)), loaded_(std::move(loaded)) {}
+
+  void stage(std::string_view name, std::int64_t steps = 0) const {
+    if (callbacks_.on_stage) callbacks_.on_stage(name, steps);
+  }
+  void step(std::int64_t done) const {
+    if (callbacks_.on_step) callbacks_.on_step(done);
+  }
+
+  /// The component that somebody holds, or a new one.
+  template <class Component, class Load>
+  std::shared_ptr<const Component> component(std::weak_ptr<const Component>& held, const Stop& stop, const Load& load) const {
+    const StopScope scope(stop);
+    const std::scoped_lock lock(loaded_->mutex);
+    if (std::shared_ptr<const Component> there = held.lock()) return there;
+    const std::shared_ptr<const Component> loaded = load();
+    held = loaded;
+    return loaded;
+  }
+
+  Shape latents_shape(const ClipSize& size) const {
+    return {1, size.latent_frames, config().vae.latent_channels, size.latent_height, size.latent_width};
+  }
+
+  diffusion::AnySampler sampler_of(const Request& ask, const diffusion::Schedule& schedule, const Denoising& state) const {
+    diffusion::AnySampler sampler = diffusion::make_sampler(ask.sampler.value_or(config().sampler), schedule, ask.steps);
+    diffusion::restore(sampler, state.sampler);
+    return sampler;
+  }
+  static std::unique_ptr<NormalSource> random_of(const Request& ask, const Denoising& state) {
+    auto random = make_random(ask.rng, ask.seed);
+    random->restore(state.random);
+    return random;
+  }
+
+  Tensor<> text_of(const Request& ask, const Stop& stop) const {
+    std::vector<std::string> prompts;
+    const bool guided = ask.guidance > 1;
+    if (guided && !ask.negative_prompt_embeds) prompts.push_back(ask.negative_prompt);
+    if (!ask.prompt_embeds) prompts.push_back(ask.prompt);
+    const Tensor<> encoded = prompts.empty() ? Tensor<>() : encode_prompts(prompts, stop);
+    const Tensor<> conditional = ask.prompt_embeds ? op::cast(ask.prompt_embeds, dtype_) : narrow(encoded, 0, encoded.size(0) - 1, 1);
+    if (!guided) return conditional;
+    return op::concat({ask.negative_prompt_embeds ? op::cast(ask.negative_prompt_embeds, dtype_) : narrow(encoded, 0, 0, 1), conditional}, 0);
+  }
+
   /// Index of the first time step that a video-to-video run executes. Product and truncation as in the reference.
   static std::int64_t first_step(const Request& ask) {
     if (!ask.video) return 0;
@@ -200,22 +366,8 @@ class Pipeline {
   }
   /// Weights are rounded only where the type of the run is narrower than the file may be; widening is exact and happens
   /// inside the ops.
-  std::optional<DType> rounded_weights() const { return dtype_ == DType::f32 ? std::nullopt : std::optional(dtype_); }
-
-  Vae load_vae() const {
-    Vae vae(config().vae);
-    nn::LoadOptions options;
-    options.dtype = rounded_weights();
-    nn::load(vae, folder_.vae_weights(), options);
-    return vae;
-  }
-
-  static VaeOptions vae_options(const std::optional<VaeTile>& tile, const Events& events) {
-    VaeOptions options(tile);
-    options.progress = [&events](std::int64_t, std::int64_t) {
-      events.check();
-      return true;
-    };
+  nn::LoadOptions load_options(nn::LoadOptions options = {}) const {
+    if (dtype_ != DType::f32) options.dtype = dtype_;
     return options;
   }
 
@@ -229,9 +381,9 @@ class Pipeline {
     return posterior.sample(random.normal(posterior.mode().shape()));
   }
 
-  Tensor<> encode_image(const Request& ask, const ClipSize& size, NormalSource& random, const Events& events) const {
+  Tensor<> encode_image(const Request& ask, const ClipSize& size, NormalSource& random, const Stop& stop) const {
     const Tensor<> image = io::resize_lanczos(ask.image, size.width, size.height);
-    const Tensor<> z = posterior_sample(encode(unsqueeze(image, 0), events, ask.tile), random);     // [1, C, 1, h, w]
+    const Tensor<> z = posterior_sample(encode(unsqueeze(image, 0), stop, ask.tile), random);     // [1, C, 1, h, w]
     const double k = config().vae.scaling_factor;
     const Tensor<> first = permute(op::scale(z, config().vae.invert_scale_latents ? 1 / k : k), {0, 2, 1, 3, 4});
     if (size.latent_frames == 1) return op::contiguous(first);
@@ -264,14 +416,16 @@ class Pipeline {
     return out;
   }
 
-  Tensor<> encode_video(const Request& ask, const ClipSize& size, NormalSource& random, const Events& events) const {
+  Tensor<> encode_video(const Request& ask, const ClipSize& size, NormalSource& random, const Stop& stop) const {
     const Tensor<> frames = resized(narrow(ask.video, 0, 0, size.frames), size.width, size.height);
-    const Tensor<> z = posterior_sample(encode(frames, events, ask.tile), random);                   // [1, C, F, h, w]
+    const Tensor<> z = posterior_sample(encode(frames, stop, ask.tile), random);                   // [1, C, F, h, w]
     return op::contiguous(permute(op::scale(z, config().vae.scaling_factor), {0, 2, 1, 3, 4}));
   }
 
   ModelFolder folder_;
   DType dtype_;
+  Callbacks callbacks_;
+  std::shared_ptr<Loaded> loaded_ = std::make_shared<Loaded>();
 };
 
 }  // namespace kinema::inline KINEMA_ABI::cogvideox

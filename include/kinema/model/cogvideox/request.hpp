@@ -7,9 +7,11 @@
 #include <kinema/model/cogvideox/vae.hpp>
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace kinema::inline KINEMA_ABI::cogvideox {
 
@@ -18,6 +20,7 @@ enum class Rng : unsigned char { torch_cpu, philox };
 /// A value: copy it, change a field, ask again. Absent fields take what the checkpoint says.
 struct Request {
   std::string prompt, negative_prompt;
+  Tensor<> prompt_embeds, negative_prompt_embeds;         ///< [1, L, E] from encode_prompt(), instead of the texts
   std::optional<std::int64_t> num_frames, height, width;  ///< frames and pixels
   std::int64_t steps = 50;
   double guidance = 6.0;                                  ///< classifier-free guidance; none if ≤ 1
@@ -31,27 +34,36 @@ struct Request {
   std::optional<VaeTile> tile;  ///< decode and encode in tiles
 };
 
-/// Stages and steps as they happen, and a question that is asked often: stop now?
-struct Events {
+/// A clip between two denoising steps, as a value: all that later steps depend on beside the request and the model.
+struct Denoising {
+  std::int64_t skipped = 0;        ///< leading time steps of the schedule that are not run (video-to-video)
+  std::int64_t done = 0;           ///< steps that were run
+  Tensor<> latents;                ///< f32 [1, F, C, h, w]
+  Tensor<> text;                   ///< [1, L, E], or [2, L, E] with the negative prompt first
+  Tensor<> image_latents;          ///< image-to-video: f32 [1, F, C, h, w]
+  diffusion::SamplerState sampler;
+  std::vector<std::uint64_t> random;  ///< NormalSource::state()
+};
+
+/// What a pipeline tells while it works, on the calling thread. What a callback throws ends the call.
+struct Callbacks {
+  /// A stage begins: "text", "encode", "load", "denoise" or "decode", with so many steps or frames (0: not counted).
   std::function<void(std::string_view stage, std::int64_t steps)> on_stage;
   std::function<void(std::int64_t done)> on_step;
-  std::function<void(std::int64_t done, const Tensor<>& latents)> on_latents;  ///< f32 [1, F, C, h, w] after every step
-  std::function<bool()> stop;
+  /// Before the first denoising step and after each; copy the state to keep it.
+  std::function<void(const Denoising& state)> on_state;
+};
 
-  void stage(std::string_view name, std::int64_t steps = 0) const {
-    check();
-    if (on_stage) on_stage(name, steps);
-  }
-  void step(std::int64_t done) const {
-    if (on_step) on_step(done);
-  }
-  void latents(std::int64_t done, const Tensor<>& x) const {
-    if (on_latents) on_latents(done, x);
-  }
-  /// Throws Interrupted if the caller wants to stop.
-  void check() const {
-    if (stop && stop()) throw Interrupted("interrupted");
-  }
+struct StageTime {
+  std::string name;
+  double seconds;
+};
+
+/// What generate() returns beside the frames.
+struct Result {
+  Tensor<> latents;               ///< as sample() returns them
+  ClipSize size;
+  std::vector<StageTime> stages;  ///< in the order in which they ran
 };
 
 inline std::unique_ptr<NormalSource> make_random(Rng rng, std::uint64_t seed) {

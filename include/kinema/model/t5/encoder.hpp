@@ -8,6 +8,7 @@
 #include <kinema/nn/norm.hpp>
 #include <kinema/op/attention.hpp>
 #include <kinema/op/elementwise.hpp>
+#include <kinema/op/layout.hpp>
 
 #include <optional>
 #include <utility>
@@ -100,13 +101,18 @@ struct Encoder {
   /// Calls on_block(i) before block i; what it throws ends the pass.
   Tensor<> operator()(const Tensor<>& ids, DType dtype, OnBlock on_block) const {
     Expect{"t5"}("ids", ids).rank(2).dtype(DType::i64);
+    Expect{"t5"}.that(ids.size(0) > 0, "needs at least one prompt");
     const Tensor<> bias = position_bias(ids.size(1));
-    Tensor<> x = embed(ids, dtype);
+    // One prompt at a time, so that the bits of a prompt do not depend on its neighbours: products of other sizes may sum
+    // in another order. All prompts pass a block before the next one's weights are read.
+    std::vector<Tensor<>> prompts;
+    for (std::int64_t b = 0; b < ids.size(0); ++b) prompts.push_back(embed(op::contiguous(narrow(ids, 0, b, 1)), dtype));
     for (std::size_t i = 0; i < block.size(); ++i) {
       on_block(static_cast<std::int64_t>(i));
-      x = block[i](x, bias);
+      for (Tensor<>& x : prompts) x = block[i](x, bias);
     }
-    return op::cast(final_layer_norm(x), dtype);
+    for (Tensor<>& x : prompts) x = op::cast(final_layer_norm(x), dtype);
+    return prompts.size() == 1 ? prompts.front() : op::concat(prompts, 0);
   }
 
   /// The residual stream before the first block, [B, S, d_model]: rows of the table, neither scaled nor positioned.
