@@ -2,6 +2,7 @@
 #include "command_line.hpp"
 #include "media.hpp"
 #include "progress.hpp"
+#include "recipe.hpp"
 #include "session.hpp"
 
 #include <kinema/io/safetensors.hpp>
@@ -48,7 +49,7 @@ struct DecodeOptions {
   Common common;
   TilingOptions tiling;
   Text latents, output, fps;
-  bool no_contact_sheet = false;
+  bool no_contact_sheet = false, no_metadata = false;
 };
 
 /// Latents of a file, and how to read them: what kinema wrote says so itself; otherwise the place of the channel axis does.
@@ -56,7 +57,22 @@ struct StoredLatents {
   Tensor<> value;
   bool pipeline_layout;
   std::int64_t surplus;
+  std::optional<Recipe> recipe;  ///< what they were made from, if the file says so
 };
+
+std::optional<Recipe> stored_recipe(const io::Safetensors& file) {
+  const auto found = file.metadata().find("kinema");
+  if (found == file.metadata().end()) return std::nullopt;
+  try {
+    Recipe recipe = read_recipe(io::Json::parse(found->second, "kinema"));
+    recipe.output.clear();
+    recipe.checkpoint_every.reset();
+    return recipe;
+  } catch (const Error& e) {
+    warn(cat(file.description(), ": its parameters cannot be read: ", e.what()));
+    return std::nullopt;
+  }
+}
 
 StoredLatents read_latents(const std::string& path, const cogvideox::PipelineConfig& config) {
   const io::Safetensors file = io::Safetensors(path);
@@ -70,7 +86,7 @@ StoredLatents read_latents(const std::string& path, const cogvideox::PipelineCon
     if (size < 1 || size > cogvideox::max_side) refuse(cat("of sizes 1 to ", cogvideox::max_side));
   const auto& metadata = file.metadata();
   const auto layout = metadata.find("layout");
-  StoredLatents stored{file.get("latents"), false, 0};
+  StoredLatents stored{file.get("latents"), false, 0, stored_recipe(file)};
   stored.pipeline_layout = layout != metadata.end() ? layout->second == "pipeline" : shape[1] != channels;
   if (shape[stored.pipeline_layout ? 2 : 1] != channels) refuse(cat("of ", channels, " channels, the vae's latent_channels"));
   if (stored.pipeline_layout) {
@@ -89,10 +105,10 @@ void decode(const DecodeOptions& o) {
   const std::string path = required(o.latents, "--latents"), output = required(o.output, "--output");
   const double fps = o.fps ? number("--fps", *o.fps, 0, 240, true) : 0;
   Session session(o.common);
-  check_video_output(output);
+  check_video_output(output, !o.no_contact_sheet, !o.no_metadata);
   cogvideox::Pipeline pipeline = session.open_pipeline();
   const cogvideox::PipelineConfig& config = pipeline.config();
-  const StoredLatents stored = read_latents(path, config);
+  StoredLatents stored = read_latents(path, config);
   const cogvideox::Factors k = config.factors();
   const std::int64_t latent_frames = stored.pipeline_layout ? stored.value.size(1) - stored.surplus : stored.value.size(2);
   const std::int64_t height = stored.value.size(3) * k.space, width = stored.value.size(4) * k.space;
@@ -100,13 +116,20 @@ void decode(const DecodeOptions& o) {
   const auto tile = session.tile_for(o.tiling, config, height, width, latent_frames);
   Progress progress(o.common.quiet);
   pipeline.set_callbacks(session.callbacks(progress));
-  VideoOutput video(output, cogvideox::decoded_frames(latent_frames, k.time), o.fps ? fps : config.frames_per_second(), !o.no_contact_sheet);
+  const double rate = o.fps ? fps : stored.recipe && stored.recipe->fps ? *stored.recipe->fps : config.frames_per_second();
+  Extras extras{!o.no_contact_sheet, ""};
+  if (stored.recipe && !o.no_metadata) {
+    stored.recipe->fps = rate;
+    stored.recipe->request.tile = tile;
+    extras.side_car = stored.recipe->json();
+  }
+  VideoOutput video(output, cogvideox::decoded_frames(latent_frames, k.time), rate, extras);
   const auto receive = [&](const Tensor<>& frames, std::int64_t) { video.add(frames); };
   if (stored.pipeline_layout) pipeline.decode(stored.value, stored.surplus, receive, session.stop(), tile);
   else pipeline.decode_raw(stored.value, receive, session.stop(), tile);
   video.finish();
   progress.finish();
-  video.print_paths();
+  for (const std::string& written : video.paths()) print_path(written);
 }
 
 }  // namespace
@@ -128,6 +151,7 @@ void add_decode(CommandLine& line) {
   o->tiling.add_to(c);
   option(c, "--latents", o->latents, "safetensors file with a tensor latents");
   option(c, "--fps", o->fps, "frames per second of the file (default: 8, for 1.5 models 16)");
+  c->add_flag("--no-metadata", o->no_metadata, "no side-car OUTPUT.json with the video's parameters, which latents of generate know");
   c->add_flag("--no-contact-sheet", o->no_contact_sheet, "no contact-sheet PNG beside the video");
   option(c, "--output,-o,--output_path,--output-path", o->output, "what to write: .mp4, .png, .npy or .safetensors");
 }

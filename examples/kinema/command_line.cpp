@@ -111,6 +111,7 @@ int run_program(int argc, char** argv) {
         std::signal(SIGBUS, on_bus_error);
         std::signal(SIGXFSZ, SIG_IGN);
         CommandLine line;
+        if (count > 0) line.program = values[0];
         line.app.require_subcommand(0, 1);
         line.app.fallthrough(false);
         bool version = false, devices = false;

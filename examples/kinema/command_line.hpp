@@ -17,6 +17,7 @@ namespace program {
 struct CommandLine {
   CLI::App app{"kinema: text to video with CogVideoX, in native C++"};
   std::function<void()> run;
+  std::string program = "kinema";  ///< as it was called
 
   /// A subcommand whose body is called after all of the command line was read.
   CLI::App* command(const std::string& name, const std::string& description, std::function<void()> body) {

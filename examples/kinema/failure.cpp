@@ -29,41 +29,46 @@ std::string presentable(std::string_view text) {
   return out;
 }
 
-int report(ExitCode code, std::string_view message) {
-  std::fflush(stdout);
-  std::fprintf(stderr, "error: %s\n", presentable(message).c_str());
-  return static_cast<int>(code);
-}
-
 }  // namespace
+
+Outcome current_failure() {
+  try {
+    throw;
+  } catch (const Failure& e) {
+    return {e.code, e.what()};
+  } catch (const kinema::ArgumentError& e) {
+    return {ExitCode::usage, e.what()};
+  } catch (const kinema::ConfigError& e) {
+    return {ExitCode::file, e.what()};
+  } catch (const kinema::CheckpointError& e) {
+    return {ExitCode::file, e.what()};
+  } catch (const kinema::IoError& e) {
+    return {ExitCode::file, e.what()};
+  } catch (const kinema::MemoryError& e) {
+    return {ExitCode::memory, e.what()};
+  } catch (const std::bad_alloc&) {
+    return {ExitCode::memory, "memory: the system refused an allocation"};
+  } catch (const kinema::DeviceError& e) {
+    return {ExitCode::device, e.what()};
+  } catch (const kinema::NonFiniteError& e) {
+    return {ExitCode::non_finite, e.what()};
+  } catch (const kinema::Interrupted& e) {
+    return {ExitCode::interrupted, e.what()};
+  } catch (const std::exception& e) {
+    return {ExitCode::failure, e.what()};
+  } catch (...) {
+    return {ExitCode::failure, "unknown error"};
+  }
+}
 
 int guarded(int (*body)(int, char**), int argc, char** argv) {
   try {
     return body(argc, argv);
-  } catch (const Failure& e) {
-    return report(e.code, e.what());
-  } catch (const kinema::ArgumentError& e) {
-    return report(ExitCode::usage, e.what());
-  } catch (const kinema::ConfigError& e) {
-    return report(ExitCode::file, e.what());
-  } catch (const kinema::CheckpointError& e) {
-    return report(ExitCode::file, e.what());
-  } catch (const kinema::IoError& e) {
-    return report(ExitCode::file, e.what());
-  } catch (const kinema::MemoryError& e) {
-    return report(ExitCode::memory, e.what());
-  } catch (const std::bad_alloc&) {
-    return report(ExitCode::memory, "memory: the system refused an allocation");
-  } catch (const kinema::DeviceError& e) {
-    return report(ExitCode::device, e.what());
-  } catch (const kinema::NonFiniteError& e) {
-    return report(ExitCode::non_finite, e.what());
-  } catch (const kinema::Interrupted& e) {
-    return report(ExitCode::interrupted, e.what());
-  } catch (const std::exception& e) {
-    return report(ExitCode::failure, e.what());
   } catch (...) {
-    return report(ExitCode::failure, "unknown error");
+    const Outcome outcome = current_failure();
+    std::fflush(stdout);
+    std::fprintf(stderr, "error: %s\n", presentable(outcome.message).c_str());
+    return static_cast<int>(outcome.code);
   }
 }
 

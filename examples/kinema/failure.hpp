@@ -23,6 +23,14 @@ struct Failure : std::runtime_error {
   ExitCode code;
 };
 
+/// How a failed run ends.
+struct Outcome {
+  ExitCode code;
+  std::string message;
+};
+/// Of the exception that is being handled.
+Outcome current_failure();
+
 /// Runs `body`, prints what it throws as "error: …" (once, at most 8,000 characters) and returns the exit code.
 int guarded(int (*body)(int, char**), int argc, char** argv);
 

@@ -1,10 +1,13 @@
 // examples/kinema/generate.cpp - kinema generate: a video from a sentence, an image or a video.
 #include "command_line.hpp"
 #include "media.hpp"
+#include "production.hpp"
 #include "progress.hpp"
 #include "session.hpp"
 
+#include <kinema/model/cogvideox/fingerprint.hpp>
 #include <kinema/model/cogvideox/pipeline.hpp>
+#include <kinema/model/cogvideox/run_file.hpp>
 
 #include <memory>
 
@@ -17,17 +20,22 @@ struct Options {
   Common common;
   TilingOptions tiling;
   Text prompt, negative_prompt, frames, height, width, steps, guidance, dynamic_guidance, seed, rng, scheduler;
-  Text image, video, strength, latents, output, fps;
-  bool no_contact_sheet = false;
+  Text image, video, strength, latents, output, fps, config, resume, checkpoint_every;
+  bool no_contact_sheet = false, no_metadata = false;
 };
 
-/// What the command line alone decides: everything that can be refused before a file is opened.
-cogvideox::Request request_of(const Options& o) {
-  cogvideox::Request ask;
-  ask.prompt = required(o.prompt, "--prompt");
-  ask.negative_prompt = o.negative_prompt.value_or("");
-  require_utf8("--prompt", ask.prompt);
-  require_utf8("--negative-prompt", ask.negative_prompt);
+/// The recipe with what the command line says instead. Refuses everything that can be refused before a model is opened.
+Recipe changed(Recipe recipe, const Options& o) {
+  cogvideox::Request& ask = recipe.request;
+  if (o.prompt) {
+    require_utf8("--prompt", *o.prompt);
+    ask.prompt = *o.prompt;
+    recipe.prompt_said = true;
+  }
+  if (o.negative_prompt) {
+    require_utf8("--negative-prompt", *o.negative_prompt);
+    ask.negative_prompt = *o.negative_prompt;
+  }
   const auto size = [](const char* flag, const Text& t, std::optional<std::int64_t>& into) {
     if (t) into = integer(flag, *t, 1, 1'000'000);
   };
@@ -38,13 +46,18 @@ cogvideox::Request request_of(const Options& o) {
   if (o.guidance) ask.guidance = number("--cfg-scale", *o.guidance, 0, 1e6);
   if (o.seed) ask.seed = static_cast<std::uint64_t>(integer("--seed", *o.seed, 0, std::numeric_limits<std::int64_t>::max()));
   if (o.strength) ask.strength = number("--strength", *o.strength, 0, 1, true);
-  ask.rng = choice<cogvideox::Rng>("--rng", o.rng.value_or("torch-cpu"), {{"torch-cpu", cogvideox::Rng::torch_cpu}, {"philox", cogvideox::Rng::philox}});
-  ask.dynamic_guidance = choice<diffusion::DynamicGuidance>("--dynamic-cfg", o.dynamic_guidance.value_or("off"),
-                                                            {{"reference", diffusion::DynamicGuidance::reference}, {"cosine", diffusion::DynamicGuidance::cosine}, {"off", diffusion::DynamicGuidance::off}});
+  if (o.rng) ask.rng = choice<cogvideox::Rng>("--rng", *o.rng, {{"torch-cpu", cogvideox::Rng::torch_cpu}, {"philox", cogvideox::Rng::philox}});
+  if (o.dynamic_guidance)
+    ask.dynamic_guidance = choice<diffusion::DynamicGuidance>("--dynamic-cfg", *o.dynamic_guidance,
+                                                              {{"reference", diffusion::DynamicGuidance::reference}, {"cosine", diffusion::DynamicGuidance::cosine}, {"off", diffusion::DynamicGuidance::off}});
   if (o.scheduler) ask.sampler = choice<diffusion::SamplerKind>("--scheduler", *o.scheduler, {{"ddim", diffusion::SamplerKind::ddim}, {"dpm", diffusion::SamplerKind::dpm}});
+  if (o.fps) recipe.fps = number("--fps", *o.fps, 0, 240, true);
   if (o.image && o.video) usage_error("--init-image and --init-video exclude each other");
-  if (o.strength && !o.video) usage_error("--strength: is for --init-video only, got \"", printable(*o.strength), "\"");
-  return ask;
+  if (o.image) recipe.image = {*o.image, ""}, recipe.video = {};
+  if (o.video) recipe.video = {*o.video, ""}, recipe.image = {};
+  if (o.strength && !recipe.video) usage_error("--strength: is for --init-video only, got \"", printable(*o.strength), "\"");
+  if (!recipe.prompt_said) usage_error("--prompt: is required");
+  return recipe;
 }
 
 /// The library names fields; the command line's user typed flags.
@@ -59,48 +72,166 @@ cogvideox::ClipSize checked(const cogvideox::Pipeline& pipeline, const cogvideox
   }
 }
 
-void generate(const Options& o) {
-  cogvideox::Request ask = request_of(o);
+/// A flag beside --resume must not change what the run was begun with.
+void refuse_changes(const Recipe& run, const Recipe& now, const Options& o) {
+  const cogvideox::Request &a = run.request, &b = now.request;
+  const auto same = [](const char* flag, bool equal) {
+    if (!equal) usage_error(flag, ": contradicts the run that --resume continues; it keeps what it was begun with");
+  };
+  same("--prompt", a.prompt == b.prompt);
+  same("--negative-prompt", a.negative_prompt == b.negative_prompt);
+  same("--num-frames", a.num_frames == b.num_frames);
+  same("--height", a.height == b.height);
+  same("--width", a.width == b.width);
+  same("--steps", a.steps == b.steps);
+  same("--cfg-scale", a.guidance == b.guidance);
+  same("--dynamic-cfg", a.dynamic_guidance == b.dynamic_guidance);
+  same("--seed", a.seed == b.seed);
+  same("--rng", a.rng == b.rng);
+  same("--scheduler", a.sampler == b.sampler);
+  same("--strength", a.strength == b.strength);
+  same("--init-image", !o.image || run.image.path == whole_path(*o.image));
+  same("--init-video", !o.video || run.video.path == whole_path(*o.video));
+  same("--vae-tiling", !o.tiling.tiling && !o.tiling.tile_size);
+  same("--dtype", !o.common.compute_dtype() || o.common.compute_dtype() == run.dtype);
+}
+
+/// The model of a recipe is the one that was opened, or the user named another on purpose.
+void check_model(const Recipe& recipe, const std::string& fingerprint, const Options& o, const std::string& source) {
+  if (recipe.fingerprint.empty() || recipe.fingerprint == fingerprint) return;
+  const std::string message = cat(printable(source), ": was made with another model than ", printable(o.common.model_folder()), " (fingerprint ",
+                                  printable(recipe.fingerprint.substr(0, 12)), ", this one has ", fingerprint.substr(0, 12), ")");
+  if (o.resume || recipe.model == *o.common.model) throw Failure(ExitCode::file, message);
+  warn(message);
+}
+
+/// Notes where an input came from; one that a recipe names must still hold the same values.
+void identify(InputFile& file, const Tensor<>& values) {
+  const std::string found = sha256_of(values);
+  if (!file.values_sha256.empty() && file.values_sha256 != found)
+    throw Failure(ExitCode::file, cat(printable(file.path, 4096), ": is not what the recipe was made with (SHA-256 of its values is ", found.substr(0, 12), "…, was ",
+                                      printable(file.values_sha256.substr(0, 12)), "…)"));
+  file = {whole_path(file.path), found};
+}
+
+/// Flags that decide how a result is delivered, as they were given.
+std::vector<std::string> delivery_words(const Options& o) {
+  std::vector<std::string> words;
+  if (o.common.device) words.insert(words.end(), {"--device", *o.common.device});
+  if (o.common.threads) words.insert(words.end(), {"--threads", *o.common.threads});
+  if (o.fps) words.insert(words.end(), {"--fps", *o.fps});
+  if (o.no_contact_sheet) words.push_back("--no-contact-sheet");
+  if (o.no_metadata) words.push_back("--no-metadata");
+  return words;
+}
+
+std::vector<std::string> decode_command(const std::string& program, const Options& o) {
+  std::vector<std::string> words{program, "decode", "--model", o.common.model_folder()};
+  if (o.common.dtype) words.insert(words.end(), {"--dtype", *o.common.dtype});
+  if (o.tiling.tiling) words.insert(words.end(), {"--vae-tiling", *o.tiling.tiling});
+  if (o.tiling.tile_size) words.insert(words.end(), {"--vae-tile-size", *o.tiling.tile_size});
+  const std::vector<std::string> more = delivery_words(o);
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+std::vector<std::string> resume_command(const std::string& program, const Options& o) {
+  std::vector<std::string> words{program, "generate"};
+  if (o.latents) words.insert(words.end(), {"--save-latents", *o.latents});
+  const std::vector<std::string> more = delivery_words(o);
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+/// A run that was read from its file: the errors name it.
+template <class Check>
+void check_run(const std::string& path, const Check& check) {
+  try {
+    check();
+  } catch (const Failure&) {
+    throw;
+  } catch (const Error& e) {
+    throw Failure(ExitCode::file, cat(printable(path, 4096), ": does not continue: ", e.what()));
+  }
+}
+
+void generate(Options o, const std::string& program) {
+  if (o.config && o.resume) usage_error("--config and --resume exclude each other");
+  const std::int64_t every = o.checkpoint_every ? integer("--checkpoint-every", *o.checkpoint_every, 1, 1'000'000) : 0;
+  std::optional<cogvideox::RunFile> run;
+  Recipe base;
+  if (o.resume) {
+    run = cogvideox::read_run(*o.resume);
+    base = read_recipe(io::Json::parse(run->document, cat(*o.resume, ": kinema")));
+  }
+  if (o.config) base = read_recipe(io::Json::read(*o.config));
+  Recipe recipe = changed(base, o);
+  if (run) refuse_changes(base, recipe, o);
+  if (!o.common.model && !base.model.empty()) o.common.model = base.model;
+  if (!o.common.dtype && base.dtype) o.common.dtype = to_string(*base.dtype);
+  if (!o.output && run && !base.output.empty()) o.output = base.output;
+
   const std::string output = required(o.output, "--output");
-  const double fps_asked = o.fps ? number("--fps", *o.fps, 0, 240, true) : 0;
   Session session(o.common);
-  check_video_output(output);
+  check_video_output(output, !o.no_contact_sheet, !o.no_metadata);
   if (o.latents) check_latents_output(*o.latents);
 
   cogvideox::Pipeline pipeline = session.open_pipeline();
   const cogvideox::PipelineConfig& config = pipeline.config();
-  refuse_wrong_inputs(config, o.image.has_value(), o.video.has_value());
-  if (o.image) ask.image = read_picture(*o.image);
-  if (o.video) ask.video = read_clip(*o.video, ask.num_frames);
-  const cogvideox::ClipSize size = checked(pipeline, ask);
-  if (size.decoded_frames != size.frames)
-    warn(cat("--num-frames ", size.frames, " makes an even number of latent frames: ", size.decoded_frames, " frames come out (8N+1 avoids this)"));
-  if (config.scheduler.num_train_timesteps % ask.steps != 0)
-    warn(cat("--steps ", ask.steps, " does not divide the ", config.scheduler.num_train_timesteps, " training steps: sampling ends slightly off the schedule, as in the reference"));
+  const std::string fingerprint = cogvideox::fingerprint(pipeline.folder());
+  check_model(base, fingerprint, o, o.resume ? *o.resume : o.config.value_or(""));
+  recipe.model = whole_path(o.common.model_folder());
+  recipe.fingerprint = fingerprint;
+  recipe.dtype = pipeline.dtype();
+  if (!recipe.fps) recipe.fps = config.frames_per_second();
+
+  cogvideox::Request ask = recipe.request;
+  cogvideox::ClipSize size{};
+  if (run) {
+    check_run(*o.resume, [&] {
+      pipeline.check(ask, run->state);
+      size = pipeline.size_of(ask);
+    });
+  } else {
+    refuse_wrong_inputs(config, static_cast<bool>(recipe.image), static_cast<bool>(recipe.video));
+    if (recipe.image) identify(recipe.image, ask.image = read_picture(recipe.image.path));
+    if (recipe.video) identify(recipe.video, ask.video = read_clip(recipe.video.path, ask.num_frames));
+    size = checked(pipeline, ask);
+    if (size.decoded_frames != size.frames)
+      warn(cat("--num-frames ", size.frames, " makes an even number of latent frames: ", size.decoded_frames, " frames come out (8N+1 avoids this)"));
+    if (config.scheduler.num_train_timesteps % ask.steps != 0)
+      warn(cat("--steps ", ask.steps, " does not divide the ", config.scheduler.num_train_timesteps, " training steps: sampling ends slightly off the schedule, as in the reference"));
+    warn_about_lost_words("--prompt", pipeline.tokenize(ask.prompt));
+    if (ask.guidance > 1) warn_about_lost_words("--negative-prompt", pipeline.tokenize(ask.negative_prompt));
+  }
   session.choose_threads(config, size);
-  ask.tile = session.tile_for(o.tiling, config, size.height, size.width, size.latent_frames);
+  if (!base.tile_said || o.tiling.tiling || o.tiling.tile_size) ask.tile = session.tile_for(o.tiling, config, size.height, size.width, size.latent_frames);
   session.require_memory(pipeline, size, ask.guidance > 1, ask.tile);
-  warn_about_lost_words("--prompt", pipeline.tokenize(ask.prompt));
-  if (ask.guidance > 1) warn_about_lost_words("--negative-prompt", pipeline.tokenize(ask.negative_prompt));
+
+  // What the checkpoint or this machine decided is part of the recipe, so that it holds elsewhere too.
+  recipe.request.num_frames = size.frames;
+  recipe.request.height = size.height;
+  recipe.request.width = size.width;
+  recipe.request.sampler = ask.sampler = ask.sampler.value_or(config.sampler);
+  recipe.request.tile = ask.tile;
+
+  std::vector<Job> jobs;
+  jobs.push_back({recipe, ask, size, output, o.latents.value_or(""), run ? Kept(output, *o.resume, run->state.done) : Kept(output), {}});
+  if (run) jobs.back().state = run->state;
 
   Progress progress(o.common.quiet);
-  pipeline.set_callbacks(session.callbacks(progress));
-  const Tensor<> latents = pipeline.sample(ask, session.stop());
-  if (o.latents) write_latents(*o.latents, latents, "pipeline", size.surplus);
-  VideoOutput video(output, size.decoded_frames, o.fps ? fps_asked : config.frames_per_second(), !o.no_contact_sheet);
-  pipeline.decode(latents, size.surplus, [&](const Tensor<>& frames, std::int64_t) { video.add(frames); }, session.stop(), ask.tile);
-  session.stop().check();
-  video.finish();
+  Delivery delivery{every > 0 ? every : base.checkpoint_every.value_or(0), !o.no_contact_sheet, !o.no_metadata, resume_command(program, o), decode_command(program, o)};
+  Production(pipeline, session, progress, std::move(delivery)).run(jobs);
   progress.finish();
-  if (o.latents) print_path(*o.latents);
-  video.print_paths();
+  for (const Job& job : jobs)
+    for (const std::string& path : job.results) print_path(path);
 }
 
 }  // namespace
 
 void add_generate(CommandLine& line) {
   auto o = std::make_shared<Options>();
-  CLI::App* c = line.command("generate", "make a video from a prompt (and an image or a video)", [o] { generate(*o); });
+  CLI::App* c = line.command("generate", "make a video from a prompt (and an image or a video)", [o, &line] { generate(*o, line.program); });
   o->common.add_to(c);
   option(c, "--prompt,-p", o->prompt, "what the video shows");
   option(c, "--negative-prompt,-n,--negative_prompt", o->negative_prompt, "what it must not show");
@@ -121,6 +252,10 @@ void add_generate(CommandLine& line) {
   o->tiling.add_to(c);
   option(c, "--save-latents", o->latents, "also store the denoised latents, .safetensors");
   option(c, "--fps", o->fps, "frames per second of the file (default: 8, for 1.5 models 16)");
+  option(c, "--checkpoint-every", o->checkpoint_every, "keep the unfinished run in OUTPUT.run.safetensors after every so many steps, for --resume; removed when the video is there");
+  option(c, "--resume", o->resume, "continue an unfinished run (OUTPUT.run.safetensors) with the same result; needs no other flag");
+  option(c, "--config", o->config, "take what is not said here from a side-car (OUTPUT.json): the same video again, or a variation");
+  c->add_flag("--no-metadata", o->no_metadata, "no side-car OUTPUT.json with the video's parameters");
   c->add_flag("--no-contact-sheet", o->no_contact_sheet, "no contact-sheet PNG beside the video");
   option(c, "--output,-o,--output_path,--output-path", o->output, "what to write: .mp4, .png, .npy or .safetensors");
 }

@@ -25,7 +25,11 @@ Tensor<> read_clip(const std::string& path, std::optional<std::int64_t> frames) 
   return clip;
 }
 
-void check_video_output(const std::string& path) { io::check_frames_destination(path); }
+void check_video_output(const std::string& path, bool contact_sheet, bool side_car) {
+  io::check_frames_destination(path);
+  if (contact_sheet) io::check_destination(io::contact_sheet_path(path));
+  if (side_car) io::check_destination(side_car_path(path));
+}
 
 void check_latents_output(const std::string& path) {
   if (std::filesystem::path(path).extension() != ".safetensors") usage_error(printable(path), ": must end in .safetensors");
@@ -34,14 +38,17 @@ void check_latents_output(const std::string& path) {
   io::check_destination(path);
 }
 
-void write_latents(const std::string& path, const Tensor<>& latents, const std::string& layout, std::int64_t surplus) {
-  io::write_safetensors(path, {{"latents", latents}}, {{"format", "pt"}, {"layout", layout}, {"surplus_frames", std::to_string(surplus)}});
+void write_latents(const std::string& path, const Tensor<>& latents, const std::string& layout, std::int64_t surplus, const std::string& document) {
+  io::Metadata metadata{{"format", "pt"}, {"layout", layout}, {"surplus_frames", std::to_string(surplus)}};
+  if (!document.empty()) metadata["kinema"] = document;
+  io::write_safetensors(path, {{"latents", latents}}, metadata);
 }
 
 void print_path(const std::string& path) { std::printf("%s\n", printable(path, 4096).c_str()); }
 
-VideoOutput::VideoOutput(const std::string& path, std::int64_t frames, double fps, bool contact_sheet) : sink_(io::make_frame_sink(path, fps)) {
-  if (!contact_sheet) return;
+VideoOutput::VideoOutput(const std::string& path, std::int64_t frames, double fps, const Extras& extras)
+    : side_car_path_(side_car_path(path)), side_car_(extras.side_car), sink_(io::make_frame_sink(path, fps)) {
+  if (!extras.contact_sheet) return;
   sheet_path_ = io::contact_sheet_path(path).native();
   sheet_ = std::make_unique<io::ContactSheet>(frames);
 }
@@ -54,18 +61,21 @@ void VideoOutput::add(const Tensor<>& frames) {
 }
 
 void VideoOutput::finish() {
-  if (!sheet_) return sink_->finish();
-  // The sheet is on the disk before the video takes its name, so that neither appears without the other.
-  io::FileWriter file(sheet_path_);
-  file.write(io::png_bytes(sheet_->picture()));
-  file.seal();
+  // What stands beside the video is on the disk before it takes its name, so that neither appears without the other.
+  io::FileGroup beside;
+  if (sheet_) beside.add(sheet_path_).write(io::png_bytes(sheet_->picture()));
+  if (!side_car_.empty()) beside.add(side_car_path_).write(side_car_ + "\n");
+  if (beside.size() > 0) beside[beside.size() - 1].seal();
   sink_->finish();
-  file.publish();
+  beside.commit();
 }
 
-void VideoOutput::print_paths() const {
-  for (const auto& file : sink_->files()) print_path(file.native());
-  if (sheet_) print_path(sheet_path_);
+std::vector<std::string> VideoOutput::paths() const {
+  std::vector<std::string> all;
+  for (const auto& file : sink_->files()) all.push_back(file.native());
+  if (sheet_) all.push_back(sheet_path_);
+  if (!side_car_.empty()) all.push_back(side_car_path_);
+  return all;
 }
 
 }  // namespace program

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace program {
 
@@ -17,28 +18,39 @@ kinema::Tensor<> read_picture(const std::string& path);
 /// u8 or f32 [F, H, W, 3]; at most `frames` are read.
 kinema::Tensor<> read_clip(const std::string& path, std::optional<std::int64_t> frames);
 
+/// What is written beside the frames of a video.
+struct Extras {
+  bool contact_sheet = true;
+  std::string side_car;  ///< text of the JSON file; empty: none
+};
+
+/// Where the side-car of an output belongs: v.mp4.json.
+inline std::string side_car_path(const std::string& output) { return output + ".json"; }
+
 /// Refuses a destination that cannot work, before any work: exit 2 for the name, 3 for the place.
-void check_video_output(const std::string& path);
+void check_video_output(const std::string& path, bool contact_sheet, bool side_car);
 void check_latents_output(const std::string& path);
 
-/// Latents with how they are to be read: layout "pipeline" [B, F, C, h, w] scaled, or "vae" [1, C, f, h, w] unscaled.
-void write_latents(const std::string& path, const kinema::Tensor<>& latents, const std::string& layout, std::int64_t surplus);
+/// Latents with how they are to be read: layout "pipeline" [B, F, C, h, w] scaled, or "vae" [1, C, f, h, w] unscaled;
+/// `document` describes what they were made from, or is empty.
+void write_latents(const std::string& path, const kinema::Tensor<>& latents, const std::string& layout, std::int64_t surplus, const std::string& document = "");
 
 /// "path\n" on stdout.
 void print_path(const std::string& path);
 
-/// The output of one video: the file itself and the contact sheet beside it. Both appear only in finish().
+/// The output of one video: the file itself, contact sheet and side-car beside it. They appear together, in finish().
 class VideoOutput {
  public:
-  VideoOutput(const std::string& path, std::int64_t frames, double fps, bool contact_sheet);
+  VideoOutput(const std::string& path, std::int64_t frames, double fps, const Extras& extras);
   ~VideoOutput();
   /// f32 [n, H, W, 3] in [0, 1].
   void add(const kinema::Tensor<>& frames);
   void finish();
-  void print_paths() const;
+  /// What finish() wrote.
+  std::vector<std::string> paths() const;
 
  private:
-  std::string sheet_path_;
+  std::string sheet_path_, side_car_path_, side_car_;
   std::unique_ptr<kinema::io::FrameSink> sink_;
   std::unique_ptr<kinema::io::ContactSheet> sheet_;
 };

@@ -27,11 +27,12 @@ class Progress {
   void step(std::int64_t done);
   /// Ends the last stage and prints the table of stage times.
   void finish();
+  /// Makes room for other lines on the terminal.
+  void clear_bar();
 
  private:
   using Clock = std::chrono::steady_clock;
   void end_stage();
-  void clear_bar();
 
   bool quiet_, terminal_;
   bool bar_shown_ = false;

@@ -151,12 +151,26 @@ class Pipeline {
   /// [1, L, E]
   Tensor<> encode_prompt(const std::string& prompt, const Stop& stop = {}) const { return encode_prompts({prompt}, stop); }
 
+  /// Embeddings of a request as the transformer takes them: [1, L, E], or with guidance [2, L, E], the negative prompt's
+  /// first. Those that the request brings are taken instead of its texts.
+  Tensor<> encode_text(const Request& ask, const Stop& stop = {}) const {
+    const StopScope scope(stop);
+    std::vector<std::string> prompts;
+    const bool guided = ask.guidance > 1;
+    if (guided && !ask.negative_prompt_embeds) prompts.push_back(ask.negative_prompt);
+    if (!ask.prompt_embeds) prompts.push_back(ask.prompt);
+    const Tensor<> encoded = prompts.empty() ? Tensor<>() : encode_prompts(prompts, stop);
+    const Tensor<> conditional = ask.prompt_embeds ? op::cast(ask.prompt_embeds, dtype_) : narrow(encoded, 0, encoded.size(0) - 1, 1);
+    if (!guided) return conditional;
+    return op::concat({ask.negative_prompt_embeds ? op::cast(ask.negative_prompt_embeds, dtype_) : narrow(encoded, 0, 0, 1), conditional}, 0);
+  }
+
   /// The state before the first step: text embeddings, latents of the image or video, noise.
   Denoising begin(const Request& ask, const Stop& stop = {}) const {
     const StopScope scope(stop);
     const ClipSize size = check(ask);
     Denoising state;
-    state.text = text_of(ask, stop);
+    state.text = encode_text(ask, stop);
     const auto random = make_random(ask.rng, ask.seed);
     const Shape shape = latents_shape(size);
     if (ask.image) state.image_latents = encode_image(ask, size, *random, stop);
@@ -332,17 +346,6 @@ class Pipeline {
     auto random = make_random(ask.rng, ask.seed);
     random->restore(state.random);
     return random;
-  }
-
-  Tensor<> text_of(const Request& ask, const Stop& stop) const {
-    std::vector<std::string> prompts;
-    const bool guided = ask.guidance > 1;
-    if (guided && !ask.negative_prompt_embeds) prompts.push_back(ask.negative_prompt);
-    if (!ask.prompt_embeds) prompts.push_back(ask.prompt);
-    const Tensor<> encoded = prompts.empty() ? Tensor<>() : encode_prompts(prompts, stop);
-    const Tensor<> conditional = ask.prompt_embeds ? op::cast(ask.prompt_embeds, dtype_) : narrow(encoded, 0, encoded.size(0) - 1, 1);
-    if (!guided) return conditional;
-    return op::concat({ask.negative_prompt_embeds ? op::cast(ask.negative_prompt_embeds, dtype_) : narrow(encoded, 0, 0, 1), conditional}, 0);
   }
 
   /// Index of the first time step that a video-to-video run executes. Product and truncation as in the reference.

@@ -1,0 +1,116 @@
+// examples/kinema/production.cpp - the stages over all videos of a command, and what happens when one fails.
+#include "production.hpp"
+
+#include "media.hpp"
+
+namespace program {
+
+using namespace kinema;
+
+Production::Production(cogvideox::Pipeline& pipeline, const Session& session, Progress& progress, Delivery delivery)
+    : pipeline_(pipeline), progress_(progress), delivery_(std::move(delivery)), stop_(session.stop()) {
+  cogvideox::Callbacks callbacks = session.callbacks(progress);
+  callbacks.on_state = [this](const cogvideox::Denoising& state) { on_state(state); };
+  pipeline_.set_callbacks(std::move(callbacks));
+}
+
+std::string Production::document(const Job& job, bool unfinished) const {
+  Recipe recipe = job.recipe;
+  recipe.output = unfinished ? whole_path(job.output) : "";
+  recipe.checkpoint_every = unfinished ? std::optional(delivery_.checkpoint_every) : std::nullopt;
+  return recipe.json();
+}
+
+void Production::run(std::vector<Job>& jobs) {
+  try {
+    begin(jobs);
+    denoise(jobs);
+    decode(jobs);
+  } catch (...) {
+    const Outcome outcome = current_failure();
+    progress_.clear_bar();
+    const bool interrupted = outcome.code == ExitCode::interrupted;
+    const std::vector<std::string> lines = rescue(jobs, interrupted);
+    if (lines.empty() && !interrupted) throw;
+    std::string message = cat(outcome.message, lines.empty() ? "; there was nothing to keep yet" : "");
+    for (const std::string& line : lines) message += "\n" + line;
+    throw Failure(outcome.code, message);
+  }
+}
+
+void Production::encode_texts(std::vector<Job>& jobs) {
+  const auto held = pipeline_.text_encoder(stop_);
+  for (Job& job : jobs) {
+    const Tensor<> text = pipeline_.encode_text(job.ask, stop_);  // [1 or 2, L, E]
+    job.ask.prompt_embeds = narrow(text, 0, text.size(0) - 1, 1);
+    if (text.size(0) == 2) job.ask.negative_prompt_embeds = narrow(text, 0, 0, 1);
+  }
+}
+
+void Production::begin(std::vector<Job>& jobs) {
+  const bool several = jobs.size() > 1;
+  if (several) encode_texts(jobs);
+  const auto held = several && (jobs[0].ask.image || jobs[0].ask.video) ? pipeline_.vae(stop_) : nullptr;
+  for (Job& job : jobs)
+    if (!job.state) job.state = pipeline_.begin(job.ask, stop_);
+}
+
+void Production::denoise(std::vector<Job>& jobs) {
+  const auto held = jobs.size() > 1 ? pipeline_.transformer(stop_) : nullptr;
+  for (Job& job : jobs) {
+    current_ = &job;
+    pipeline_.denoise(job.ask, *job.state, stop_);
+    current_ = nullptr;
+    job.kept.keep_latents(*job.state, job.size.surplus, document(job, job.kept.steps_in_run() >= 0), job.latents);
+  }
+}
+
+void Production::decode(std::vector<Job>& jobs) {
+  const auto held = jobs.size() > 1 ? pipeline_.vae(stop_) : nullptr;
+  for (Job& job : jobs) decode(job);
+}
+
+void Production::decode(Job& job) {
+  const Extras extras{delivery_.contact_sheet, delivery_.side_car ? document(job, false) : ""};
+  VideoOutput video(job.output, job.size.decoded_frames, *job.recipe.fps, extras);
+  pipeline_.decode(job.state->latents, job.size.surplus, [&](const Tensor<>& frames, std::int64_t) { video.add(frames); }, stop_, job.ask.tile);
+  stop_.check();
+  video.finish();
+  job.kept.discard();
+  if (!job.latents.empty()) job.results.push_back(job.latents);
+  for (std::string& path : video.paths()) job.results.push_back(std::move(path));
+}
+
+void Production::on_state(const cogvideox::Denoising& state) {
+  if (delivery_.checkpoint_every == 0 || state.done % delivery_.checkpoint_every != 0 || state.done == current_->kept.steps_in_run()) return;
+  current_->kept.keep_run(state, current_->size.surplus, document(*current_, true));
+}
+
+std::vector<std::string> Production::rescue(std::vector<Job>& jobs, bool interrupted) {
+  if (interrupted && current_ && current_->state->done > std::max<std::int64_t>(current_->kept.steps_in_run(), 0))
+    current_->kept.keep_run(*current_->state, current_->size.surplus, document(*current_, true));
+  std::vector<std::string> lines;
+  std::size_t lost = 0;
+  for (Job& job : jobs) {
+    if (!job.results.empty()) {
+      lines.push_back(cat(printable(job.output, 4096), " is finished"));
+    } else if (!job.kept.latents().empty()) {
+      job.kept.keep_latents_only();
+      std::vector<std::string> words = delivery_.decode_command;
+      words.insert(words.end(), {"--latents", job.kept.latents(), "--output", job.output});
+      lines.push_back(cat("the denoised latents are kept in ", printable(job.kept.latents(), 4096), "; this makes the video of them:"));
+      lines.push_back(shell_text(words));
+    } else if (job.kept.steps_in_run() >= 0) {
+      std::vector<std::string> words = delivery_.resume_command;
+      words.insert(words.end(), {"--resume", job.kept.run()});
+      lines.push_back(cat("the run is kept in ", printable(job.kept.run(), 4096), ", ", job.kept.steps_in_run(), " steps done; this continues it:"));
+      lines.push_back(shell_text(words));
+    } else {
+      ++lost;
+    }
+  }
+  if (!lines.empty() && lost > 0) lines.push_back(cat("not begun or not kept: ", lost, " of ", jobs.size(), " videos"));
+  return lines;
+}
+
+}  // namespace program

@@ -1,0 +1,191 @@
+#!/usr/bin/env bash
+# tests/program/runs_test.sh KINEMA - runs that are not lost: kept latents, unfinished runs, Ctrl-C, side-cars and their replay.
+set -u
+kinema=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failed=0 cases=0
+export OMP_NUM_THREADS=2
+
+fail() { echo "FAILED: $*"; failed=$((failed + 1)); }
+names() { find . -path ./log -prune -o -path ./model -prune -o -path ./other -prune -o -type f -printf '%P\n' | LC_ALL=C sort | tr '\n' ' '; }
+snapshot() { find . -path ./log -prune -o -type f -exec md5sum {} + | LC_ALL=C sort | md5sum; }
+
+# expect CODE WORDS ARGUMENTS…: the exit code, the words on stderr, one error line, an empty stdout, nothing changed.
+expect() {
+  local code=$1 words=$2 before got
+  shift 2
+  cases=$((cases + 1))
+  before=$(snapshot)
+  timeout 60 "$kinema" "$@" >log/out 2>log/err
+  got=$?
+  [ "$got" = "$code" ] || fail "exit $got instead of $code: kinema $* ($(tail -n 2 log/err))"
+  grep -qF -- "$words" log/err || fail "no \"$words\" in: $(tail -n 3 log/err) (kinema $*)"
+  [ "$(grep -c '^error:' log/err)" = 1 ] || fail "not exactly one error line: kinema $*: $(cat log/err)"
+  [ -s log/out ] && fail "stdout is not empty: kinema $*"
+  [ "$before" = "$(snapshot)" ] || fail "files changed: kinema $*"
+}
+
+# accept ARGUMENTS…: exit 0 and no error line.
+accept() {
+  cases=$((cases + 1))
+  timeout 120 "$kinema" "$@" >log/out 2>log/err || fail "exit $? for: kinema $* ($(tail -n 2 log/err))"
+  grep -q '^error:' log/err && fail "error line with exit 0: kinema $*"
+  return 0
+}
+
+# interrupt LINE ARGUMENTS…: Ctrl-C when stderr shows LINE; exit 130 and one error line.
+interrupt() {
+  local line=$1 pid got tries=0
+  shift
+  cases=$((cases + 1))
+  "$kinema" "$@" >log/out 2>log/err &
+  pid=$!
+  until grep -q "^$line" log/err || [ $tries = 3000 ]; do sleep 0.01; tries=$((tries + 1)); done
+  kill -INT $pid
+  wait $pid
+  got=$?
+  [ $got = 130 ] || fail "exit $got instead of 130: kinema $* ($(tail -n 2 log/err))"
+  [ "$(grep -c '^error: interrupted' log/err)" = 1 ] || fail "an interrupt is not one error line: $(cat log/err)"
+  [ -s log/out ] && fail "stdout is not empty: kinema $*"
+}
+
+# The command that a failed run printed as its last line.
+printed_command() { tail -n 1 log/err; }
+stored_step() { "$kinema" inspect "$1" | sed -n 's/.*"done":\([0-9]*\).*/\1/p'; }
+
+mkdir log
+accept init --preset tiny --seed 3 --output model --quiet
+accept init --preset tiny --seed 4 --output other --quiet
+short=(generate --model model --prompt "a b" --steps 2 --quiet --no-contact-sheet)
+long=(generate --model model --prompt "it's a \"b\"" --scheduler dpm --height 96 --width 96 --no-contact-sheet)
+three=("${long[@]}" --num-frames 17 --steps 3)
+long+=(--num-frames 17 --steps 400)
+accept "${long[@]}" --output whole.npy
+accept "${short[@]}" --output short.npy
+[ "$(names)" = "short.npy short.npy.json whole.npy whole.npy.json " ] || fail "a run that ended well left: $(names)"
+
+# disk full while the video is written: the latents are there before, and the printed command finishes the video
+for name in "v.npy" "it's v.npy"; do
+  rm -rf v; mkdir v
+  (cd v && ulimit -f 100 && cd .. && exec "$kinema" "${three[@]}" --output "v/$name" >log/out 2>log/err)
+  got=$?
+  cases=$((cases + 1))
+  [ $got = 3 ] || [ $got = 1 ] || fail "a full disk ends with $got: $(tail -n 3 log/err)"
+  [ "$(grep -c '^error:' log/err)" = 1 ] || fail "a full disk is not one error line: $(cat log/err)"
+  [ "$(ls v)" = "${name%.npy}.latents.safetensors" ] || fail "after a full disk there is: $(ls v)"
+  accept "${three[@]}" --output three.npy
+  (exec "$kinema" "${three[@]}" --output "v/$name" >/dev/null 2>log/err); mv "v/$name" v/again.npy; mv "v/$name.json" v/again.npy.json
+  [ -e "v/${name%.npy}.latents.safetensors" ] || fail "latents that an earlier run kept were taken away"
+  (ulimit -f 100; exec "$kinema" "${three[@]}" --output "v/$name" >log/out 2>log/err)
+  grep -qF "${name%.npy}.latents-2.safetensors" log/err || fail "kept latents were replaced: $(cat log/err)"
+  bash -c "$(printed_command)" >log/out 2>log/err || fail "the printed command fails: $(cat log/err)"
+  cmp three.npy "v/$name" || fail "the printed command makes another video"
+  sed 's/"path": .*//' "v/$name.json" | cmp - <(sed 's/"path": .*//' three.npy.json) || fail "the printed command gives another side-car"
+done
+rm -rf v three.npy*
+
+# latents that were asked for stay where they are, also when their own place is full
+(ulimit -f 100; exec "$kinema" "${three[@]}" --save-latents l.safetensors --output v.npy >log/out 2>log/err)
+grep -qF "kept in l.safetensors" log/err || fail "asked-for latents are not named: $(cat log/err)"
+[ "$(names)" = "l.safetensors short.npy short.npy.json whole.npy whole.npy.json " ] || fail "beside asked-for latents there is: $(names)"
+rm l.safetensors
+# a failure before the latents leaves nothing
+(ulimit -f 1; exec "$kinema" "${short[@]}" --output v.npy >log/out 2>log/err)
+grep -q '^warning: the latents could not be kept' log/err || fail "latents that cannot be kept are no warning: $(cat log/err)"
+[ "$(grep -c '^error:' log/err)" = 1 ] || fail "a full disk is not one error line: $(cat log/err)"
+[ "$(names)" = "short.npy short.npy.json whole.npy whole.npy.json " ] || fail "a failed run left: $(names)"
+
+# Ctrl-C while denoising: the run is kept and continues to the same bits
+interrupt "denoise 5/" "${long[@]}" --output v.npy
+grep -q "v.run.safetensors" log/err || fail "the kept run is not named: $(cat log/err)"
+[ "$(names)" = "short.npy short.npy.json v.run.safetensors whole.npy whole.npy.json " ] || fail "an interrupt left: $(names)"
+at=$(stored_step v.run.safetensors)
+[ "$at" -ge 5 ] && [ "$at" -lt 400 ] || fail "the kept run is at step $at"
+cp v.run.safetensors kept.run.safetensors
+bash -c "$(printed_command) --no-contact-sheet" >log/out 2>log/err || fail "the printed command fails: $(cat log/err)"
+[ "$(sed -n 's|^denoise \([0-9]*\)/400 .*|\1|p' log/err | head -n 1)" = $((at + 1)) ] || fail "the run did not go on at step $((at + 1))"
+cmp whole.npy v.npy || fail "a continued run gives other frames"
+cmp whole.npy.json v.npy.json || fail "a continued run gives another side-car"
+[ -e v.run.safetensors ] && fail "the unfinished run is still there"
+accept generate --resume kept.run.safetensors --output w.npy --threads 1 --quiet --no-contact-sheet
+cmp whole.npy w.npy || fail "a run that was continued elsewhere and with one thread gives other frames"
+rm -f w.npy* v.npy*
+
+# Ctrl-C while decoding: the latents are kept
+interrupt "decode" "${three[@]/17/81}" --output v.npy
+grep -q "kept in v.latents.safetensors" log/err || fail "an interrupt while decoding does not name the latents: $(cat log/err)"
+[ "$(names)" = "short.npy short.npy.json v.latents.safetensors whole.npy whole.npy.json " ] || fail "an interrupt while decoding left: $(names)"
+rm v.latents.safetensors
+
+# checkpoints: an older unfinished run of the same name is left alone, success removes the own one
+interrupt "denoise 30/" "${long[@]}" --checkpoint-every 10 --output v.npy
+interrupt "denoise 30/" "${long[@]}" --checkpoint-every 10 --output v.npy
+[ "$(names)" = "short.npy short.npy.json v.run-2.safetensors v.run.safetensors whole.npy whole.npy.json " ] || fail "two interrupts left: $(names)"
+accept generate --resume v.run-2.safetensors --no-contact-sheet
+cmp whole.npy v.npy || fail "a checkpoint gives other frames"
+[ -e v.run.safetensors ] && [ ! -e v.run-2.safetensors ] || fail "the wrong run was removed"
+rm -f v.npy*
+
+# what --resume refuses
+run=v.run.safetensors
+for flag in "--prompt x" "--negative-prompt x" "--num-frames 9" "--height 64" "--width 64" "--steps 5" "--cfg-scale 3" "--dynamic-cfg cosine" "--seed 1" "--rng philox" \
+            "--scheduler ddim" "--dtype f16" "--vae-tiling on"; do
+  # shellcheck disable=SC2086 # two words
+  expect 2 "${flag%% *}: contradicts" generate --resume $run --output v.npy --quiet $flag
+done
+expect 2 "exclude" generate --resume $run --config whole.npy.json --output v.npy
+expect 2 "--checkpoint-every" generate --resume $run --output v.npy --checkpoint-every 0
+expect 3 "another model" generate --resume $run --model other --output v.npy --quiet
+expect 3 "nowhere.safetensors" generate --resume nowhere.safetensors
+expect 3 "holds no unfinished run" generate --resume model/vae/diffusion_pytorch_model.safetensors
+expect 3 "whole.npy.json" generate --resume whole.npy.json
+for n in 1 100 1000 5000; do
+  head -c -$n $run >bad.run.safetensors
+  expect 3 "bad.run.safetensors" generate --resume bad.run.safetensors --output v.npy
+done
+size=$(stat -c %s $run)
+for at in 9 300 $((size / 2)) $((size - 100)) $((size - 1)); do
+  cp $run bad.run.safetensors
+  printf '\x7f' | dd of=bad.run.safetensors bs=1 seek=$at conv=notrunc 2>/dev/null
+  cmp -s $run bad.run.safetensors || expect 3 "bad.run.safetensors" generate --resume bad.run.safetensors --output v.npy
+done
+rm -f bad.run.safetensors $run kept.run.safetensors
+
+# side-cars
+expect 2 "--prompt: is required" generate --model model --output v.npy
+accept generate --config whole.npy.json --output v.npy --quiet --no-contact-sheet
+cmp whole.npy v.npy || fail "--config does not replay a run to the same bits"
+cmp whole.npy.json v.npy.json || fail "the side-car of a replay differs"
+accept generate --config whole.npy.json --seed 5 --steps 3 --output w.npy --quiet --no-contact-sheet --no-metadata
+cmp -s whole.npy w.npy && fail "the command line does not win over --config"
+[ -e w.npy.json ] && fail "--no-metadata leaves a side-car"
+rm -f v.npy* w.npy*
+json() { sed "$1" whole.npy.json >bad.json; }
+json 's/"steps": 400/"steps": "400"/'; expect 3 "bad.json: /request/steps" generate --config bad.json --output v.npy
+json 's/"steps": 400/"steps": 0/'; expect 3 "bad.json: /request/steps" generate --config bad.json --output v.npy
+json 's/"steps"/"stepps"/'; expect 3 "stepps" generate --config bad.json --output v.npy
+json 's/"seed": 42/"seed": -1/'; expect 3 "bad.json: /request/seed" generate --config bad.json --output v.npy
+json 's/"rng": "torch-cpu"/"rng": "mt"/'; expect 3 "torch-cpu, philox" generate --config bad.json --output v.npy
+json 's/"dtype": "bf16"/"dtype": "f8"/'; expect 3 "bad.json: /dtype" generate --config bad.json --output v.npy
+json 's/"fps": 8/"fps": 0/'; expect 3 "bad.json: /fps" generate --config bad.json --output v.npy
+json 's/"inputs": {}/"inputs": {"init_audio": {"path": "x"}}/'; expect 3 "init_audio" generate --config bad.json --output v.npy
+json 's/"num_frames": 17/"num_frames": 10/'; expect 2 "nearest is 9" generate --config bad.json --output v.npy
+json 's/"fingerprint": "./"fingerprint": "x/'; expect 3 "another model" generate --config bad.json --output v.npy
+json '$d'; expect 3 "bad.json" generate --config bad.json --output v.npy
+expect 3 "nowhere.json" generate --config nowhere.json --output v.npy
+rm bad.json
+
+# inputs are part of a recipe: the same values, or nothing
+accept generate --model model --prompt "a b" --steps 4 --init-video short.npy --strength 0.5 --output edit.npy --quiet --no-contact-sheet
+accept generate --config edit.npy.json --output again.npy --quiet --no-contact-sheet
+cmp edit.npy again.npy || fail "--config does not replay video-to-video"
+mv short.npy moved.npy
+expect 3 "short.npy" generate --config edit.npy.json --output v.npy --quiet
+cp edit.npy short.npy
+expect 3 "is not what the recipe was made with" generate --config edit.npy.json --output v.npy --quiet
+accept generate --config edit.npy.json --init-video short.npy --output v.npy --quiet --no-contact-sheet
+
+echo "$cases cases, $failed failed"
+[ "$failed" = 0 ]
