@@ -34,7 +34,7 @@ void init(const Options& o) {
 void add_init(CommandLine& line) {
   auto o = std::make_shared<Options>();
   CLI::App* c = line.command("init", "write a model folder with random weights in the published layout", [o] { init(*o); });
-  option(c, "--preset", o->preset, "cogvideox-2b, 5b, 5b-i2v, 1.5-5b, 1.5-5b-i2v or tiny");
+  option(c, "--preset", o->preset, "cogvideox-2b, 5b, 5b-i2v, 1.5-5b, 1.5-5b-i2v, tiny or tiny-i2v");
   option(c, "--seed,-s", o->seed, "seed of the weights (default: 0)");
   option(c, "--output,-o", o->output, "folder to create");
   option(c, "--threads,-t", o->common.threads, "threads (default: all processors)");

@@ -48,6 +48,24 @@ inline Preset preset(std::string_view name) {
     t.sample_frames = 81;
     p.config.vae.invert_scale_latents = true;
   };
+  const auto tiny = [&] {
+    t.num_attention_heads = 2;
+    t.attention_head_dim = 32;
+    t.num_layers = 2;
+    t.time_embed_dim = 32;
+    t.text_embed_dim = 32;
+    t.max_text_seq_length = 32;
+    t.sample_height = t.sample_width = 8;
+    t.sample_frames = 9;
+    t.use_rotary_positional_embeddings = true;
+    VaeConfig& v = p.config.vae;
+    v.block_out_channels = {8, 8, 16, 16};
+    v.layers_per_block = 1;
+    v.norm_num_groups = 4;
+    v.sample_height = v.sample_width = 64;
+    t5::Config& e = p.config.text;
+    e.d_model = 32, e.d_kv = 8, e.num_heads = 4, e.d_ff = 64, e.num_layers = 2, e.vocab_size = 128;
+  };
   if (name == "cogvideox-2b") {
     p.dtype = DType::f16;
     s.snr_shift_scale = 3.0;
@@ -65,24 +83,12 @@ inline Preset preset(std::string_view name) {
     image();
     t.ofs_embed_dim = 512;
   } else if (name == "tiny") {
-    t.num_attention_heads = 2;
-    t.attention_head_dim = 32;
-    t.num_layers = 2;
-    t.time_embed_dim = 32;
-    t.text_embed_dim = 32;
-    t.max_text_seq_length = 32;
-    t.sample_height = t.sample_width = 8;
-    t.sample_frames = 9;
-    t.use_rotary_positional_embeddings = true;
-    VaeConfig& v = p.config.vae;
-    v.block_out_channels = {8, 8, 16, 16};
-    v.layers_per_block = 1;
-    v.norm_num_groups = 4;
-    v.sample_height = v.sample_width = 64;
-    t5::Config& e = p.config.text;
-    e.d_model = 32, e.d_kv = 8, e.num_heads = 4, e.d_ff = 64, e.num_layers = 2, e.vocab_size = 128;
+    tiny();
+  } else if (name == "tiny-i2v") {
+    tiny();
+    image();
   } else {
-    throw ArgumentError(cat("preset: must be one of cogvideox-2b, 5b, 5b-i2v, 1.5-5b, 1.5-5b-i2v, tiny, got \"", printable(name), "\""));
+    throw ArgumentError(cat("preset: must be one of cogvideox-2b, 5b, 5b-i2v, 1.5-5b, 1.5-5b-i2v, tiny, tiny-i2v, got \"", printable(name), "\""));
   }
   return p;
 }
