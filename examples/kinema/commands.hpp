@@ -24,5 +24,6 @@ void add_encode(CommandLine& line);
 void add_decode(CommandLine& line);
 void add_inspect(CommandLine& line);
 void add_init(CommandLine& line);
+void add_metadata(CommandLine& line);
 
 }  // namespace program

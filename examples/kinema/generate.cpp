@@ -19,7 +19,7 @@ using namespace kinema;
 struct Options {
   Common common;
   TilingOptions tiling;
-  Text prompt, negative_prompt, frames, height, width, steps, guidance, dynamic_guidance, seed, rng, scheduler;
+  Text prompt, prompt_file, prompt_embeds, negative_prompt, negative_prompt_embeds, frames, height, width, steps, guidance, dynamic_guidance, seed, rng, scheduler;
   Text image, video, strength, latents, output, fps, config, resume, checkpoint_every;
   bool no_contact_sheet = false, no_metadata = false;
 };
@@ -27,15 +27,18 @@ struct Options {
 /// The recipe with what the command line says instead. Refuses everything that can be refused before a model is opened.
 Recipe changed(Recipe recipe, const Options& o) {
   cogvideox::Request& ask = recipe.request;
-  if (o.prompt) {
-    require_utf8("--prompt", *o.prompt);
-    ask.prompt = *o.prompt;
-    recipe.prompt_said = true;
-  }
-  if (o.negative_prompt) {
-    require_utf8("--negative-prompt", *o.negative_prompt);
-    ask.negative_prompt = *o.negative_prompt;
-  }
+  if (static_cast<int>(o.prompt.has_value()) + static_cast<int>(o.prompt_file.has_value()) + static_cast<int>(o.prompt_embeds.has_value()) > 1)
+    usage_error("--prompt, --prompt-file and --prompt-embeds exclude each other");
+  if (o.negative_prompt && o.negative_prompt_embeds) usage_error("--negative-prompt and --negative-prompt-embeds exclude each other");
+  const auto text = [](const char* flag, const Text& words, const Text& embeds, std::string& into, InputFile& file) {
+    if (words) {
+      require_utf8(flag, *words);
+      into = *words, file = {};
+    }
+    if (embeds) into.clear(), file = {*embeds, ""};
+  };
+  text("--prompt", o.prompt, o.prompt_embeds, ask.prompt, recipe.prompt_embeds);
+  text("--negative-prompt", o.negative_prompt, o.negative_prompt_embeds, ask.negative_prompt, recipe.negative_prompt_embeds);
   const auto size = [](const char* flag, const Text& t, std::optional<std::int64_t>& into) {
     if (t) into = integer(flag, *t, 1, 1'000'000);
   };
@@ -56,7 +59,7 @@ Recipe changed(Recipe recipe, const Options& o) {
   if (o.image) recipe.image = {*o.image, ""}, recipe.video = {};
   if (o.video) recipe.video = {*o.video, ""}, recipe.image = {};
   if (o.strength && !recipe.video) usage_error("--strength: is for --init-video only, got \"", printable(*o.strength), "\"");
-  if (!recipe.prompt_said) usage_error("--prompt: is required");
+  if (!recipe.prompt_said && !recipe.prompt_embeds && !o.prompt && !o.prompt_file) usage_error("--prompt: is required");
   return recipe;
 }
 
@@ -79,6 +82,9 @@ void refuse_changes(const Recipe& run, const Recipe& now, const Options& o) {
     if (!equal) usage_error(flag, ": contradicts the run that --resume continues; it keeps what it was begun with");
   };
   same("--prompt", a.prompt == b.prompt);
+  same("--prompt-file", !o.prompt_file);
+  same("--prompt-embeds", !o.prompt_embeds || run.prompt_embeds.path == whole_path(*o.prompt_embeds));
+  same("--negative-prompt-embeds", !o.negative_prompt_embeds || run.negative_prompt_embeds.path == whole_path(*o.negative_prompt_embeds));
   same("--negative-prompt", a.negative_prompt == b.negative_prompt);
   same("--num-frames", a.num_frames == b.num_frames);
   same("--height", a.height == b.height);
@@ -155,70 +161,115 @@ void check_run(const std::string& path, const Check& check) {
   }
 }
 
-void generate(Options o, const std::string& program) {
-  if (o.config && o.resume) usage_error("--config and --resume exclude each other");
-  const std::int64_t every = o.checkpoint_every ? integer("--checkpoint-every", *o.checkpoint_every, 1, 1'000'000) : 0;
+/// What the command starts from: a side-car, an unfinished run, or nothing.
+struct Start {
+  Recipe recipe;
   std::optional<cogvideox::RunFile> run;
-  Recipe base;
-  if (o.resume) {
-    run = cogvideox::read_run(*o.resume);
-    base = read_recipe(io::Json::parse(run->document, cat(*o.resume, ": kinema")));
+};
+
+Start start_of(const Options& o) {
+  if (o.config && o.resume) usage_error("--config and --resume exclude each other");
+  Start start;
+  if (o.config) start.recipe = read_recipe(io::Json::read(*o.config));
+  if (!o.resume) return start;
+  start.run = cogvideox::read_run(*o.resume);
+  start.recipe = read_recipe(io::Json::parse(start.run->document, cat(*o.resume, ": kinema")));
+  return start;
+}
+
+/// The words of one video, and where it goes.
+struct Target { std::string prompt, output, latents; };
+
+/// One for the prompt, or one for each line of a file, with numbered outputs.
+std::vector<Target> targets_of(const Recipe& recipe, const Options& o) {
+  const std::string output = required(o.output, "--output");
+  std::vector<Target> targets;
+  if (o.prompt_file) {
+    for (const std::string& prompt : read_prompts(*o.prompt_file)) {
+      const std::size_t i = targets.size();
+      targets.push_back({prompt, numbered(output, i), o.latents ? numbered(*o.latents, i) : ""});
+    }
+  } else {
+    targets.push_back({recipe.request.prompt, output, o.latents.value_or("")});
   }
-  if (o.config) base = read_recipe(io::Json::read(*o.config));
+  for (const Target& t : targets) {
+    check_video_output(t.output, !o.no_contact_sheet, !o.no_metadata);
+    if (o.latents) check_latents_output(t.latents);
+  }
+  return targets;
+}
+
+/// The tensors of a request, and where they came from.
+void read_inputs(Recipe& recipe, cogvideox::Request& ask, const cogvideox::PipelineConfig& config) {
+  refuse_wrong_inputs(config, static_cast<bool>(recipe.image), static_cast<bool>(recipe.video));
+  if (recipe.image) identify(recipe.image, ask.image = read_picture(recipe.image.path));
+  if (recipe.video) identify(recipe.video, ask.video = read_clip(recipe.video.path, ask.num_frames));
+  const Shape embeds{1, config.transformer.max_text_seq_length, config.transformer.text_embed_dim};
+  if (recipe.prompt_embeds) identify(recipe.prompt_embeds, ask.prompt_embeds = read_embeds(recipe.prompt_embeds.path, embeds));
+  if (recipe.negative_prompt_embeds) identify(recipe.negative_prompt_embeds, ask.negative_prompt_embeds = read_embeds(recipe.negative_prompt_embeds.path, embeds));
+}
+
+void warn_about(const cogvideox::Pipeline& pipeline, const cogvideox::Request& ask, const std::vector<Target>& targets, const cogvideox::ClipSize& size) {
+  const std::int64_t train_steps = pipeline.config().scheduler.num_train_timesteps;
+  if (size.decoded_frames != size.frames)
+    warn(cat("--num-frames ", size.frames, " makes an even number of latent frames: ", size.decoded_frames, " frames come out (8N+1 avoids this)"));
+  if (train_steps % ask.steps != 0)
+    warn(cat("--steps ", ask.steps, " does not divide the ", train_steps, " training steps: sampling ends slightly off the schedule, as in the reference"));
+  for (std::size_t i = 0; i < targets.size() && !ask.prompt_embeds; ++i)
+    warn_about_lost_words(targets.size() > 1 ? cat("--prompt-file: prompt ", i).c_str() : "--prompt", pipeline.tokenize(targets[i].prompt));
+  if (ask.guidance > 1 && !ask.negative_prompt_embeds) warn_about_lost_words("--negative-prompt", pipeline.tokenize(ask.negative_prompt));
+}
+
+void generate(Options o, const std::string& program) {
+  const std::int64_t every = o.checkpoint_every ? integer("--checkpoint-every", *o.checkpoint_every, 1, 1'000'000) : 0;
+  Start start = start_of(o);
+  const Recipe& base = start.recipe;
   Recipe recipe = changed(base, o);
-  if (run) refuse_changes(base, recipe, o);
+  if (start.run) refuse_changes(base, recipe, o);
   if (!o.common.model && !base.model.empty()) o.common.model = base.model;
   if (!o.common.dtype && base.dtype) o.common.dtype = to_string(*base.dtype);
-  if (!o.output && run && !base.output.empty()) o.output = base.output;
-
-  const std::string output = required(o.output, "--output");
+  if (!o.output && !base.output.empty()) o.output = base.output;
   Session session(o.common);
-  check_video_output(output, !o.no_contact_sheet, !o.no_metadata);
-  if (o.latents) check_latents_output(*o.latents);
+  if (o.prompt_file) recipe.prompt_embeds = {};
+  const std::vector<Target> targets = targets_of(recipe, o);
 
   cogvideox::Pipeline pipeline = session.open_pipeline();
   const cogvideox::PipelineConfig& config = pipeline.config();
   const std::string fingerprint = cogvideox::fingerprint(pipeline.folder());
   check_model(base, fingerprint, o, o.resume ? *o.resume : o.config.value_or(""));
-  recipe.model = whole_path(o.common.model_folder());
-  recipe.fingerprint = fingerprint;
-  recipe.dtype = pipeline.dtype();
-  if (!recipe.fps) recipe.fps = config.frames_per_second();
 
   cogvideox::Request ask = recipe.request;
   cogvideox::ClipSize size{};
-  if (run) {
+  if (start.run) {
     check_run(*o.resume, [&] {
-      pipeline.check(ask, run->state);
+      pipeline.check(ask, start.run->state);
       size = pipeline.size_of(ask);
     });
   } else {
-    refuse_wrong_inputs(config, static_cast<bool>(recipe.image), static_cast<bool>(recipe.video));
-    if (recipe.image) identify(recipe.image, ask.image = read_picture(recipe.image.path));
-    if (recipe.video) identify(recipe.video, ask.video = read_clip(recipe.video.path, ask.num_frames));
+    read_inputs(recipe, ask, config);
     size = checked(pipeline, ask);
-    if (size.decoded_frames != size.frames)
-      warn(cat("--num-frames ", size.frames, " makes an even number of latent frames: ", size.decoded_frames, " frames come out (8N+1 avoids this)"));
-    if (config.scheduler.num_train_timesteps % ask.steps != 0)
-      warn(cat("--steps ", ask.steps, " does not divide the ", config.scheduler.num_train_timesteps, " training steps: sampling ends slightly off the schedule, as in the reference"));
-    warn_about_lost_words("--prompt", pipeline.tokenize(ask.prompt));
-    if (ask.guidance > 1) warn_about_lost_words("--negative-prompt", pipeline.tokenize(ask.negative_prompt));
+    warn_about(pipeline, ask, targets, size);
   }
   session.choose_threads(config, size);
   if (!base.tile_said || o.tiling.tiling || o.tiling.tile_size) ask.tile = session.tile_for(o.tiling, config, size.height, size.width, size.latent_frames);
   session.require_memory(pipeline, size, ask.guidance > 1, ask.tile);
 
   // What the checkpoint or this machine decided is part of the recipe, so that it holds elsewhere too.
-  recipe.request.num_frames = size.frames;
-  recipe.request.height = size.height;
-  recipe.request.width = size.width;
-  recipe.request.sampler = ask.sampler = ask.sampler.value_or(config.sampler);
-  recipe.request.tile = ask.tile;
+  ask.sampler = ask.sampler.value_or(config.sampler);
+  cogvideox::Request& said = recipe.request;
+  said.num_frames = size.frames, said.height = size.height, said.width = size.width;
+  said.sampler = ask.sampler, said.tile = ask.tile;
+  recipe.model = whole_path(o.common.model_folder());
+  recipe.fingerprint = fingerprint;
+  recipe.dtype = pipeline.dtype();
+  recipe.fps = recipe.fps.value_or(config.frames_per_second());
 
   std::vector<Job> jobs;
-  jobs.push_back({recipe, ask, size, output, o.latents.value_or(""), run ? Kept(output, *o.resume, run->state.done) : Kept(output), {}});
-  if (run) jobs.back().state = run->state;
-
+  for (const Target& t : targets) {
+    ask.prompt = said.prompt = t.prompt;
+    jobs.push_back({recipe, ask, size, t.output, t.latents, start.run ? Kept(t.output, *o.resume, start.run->state.done) : Kept(t.output), {}});
+    if (start.run) jobs.back().state = start.run->state;
+  }
   Progress progress(o.common.quiet);
   Delivery delivery{every > 0 ? every : base.checkpoint_every.value_or(0), !o.no_contact_sheet, !o.no_metadata, resume_command(program, o), decode_command(program, o)};
   Production(pipeline, session, progress, std::move(delivery)).run(jobs);
@@ -234,7 +285,10 @@ void add_generate(CommandLine& line) {
   CLI::App* c = line.command("generate", "make a video from a prompt (and an image or a video)", [o, &line] { generate(*o, line.program); });
   o->common.add_to(c);
   option(c, "--prompt,-p", o->prompt, "what the video shows");
+  option(c, "--prompt-file", o->prompt_file, "a prompt on each line (-: standard input), a video of each: OUTPUT_0, OUTPUT_1, …; models are loaded once");
+  option(c, "--prompt-embeds", o->prompt_embeds, "embeddings from encode-text instead of a prompt, .safetensors");
   option(c, "--negative-prompt,-n,--negative_prompt", o->negative_prompt, "what it must not show");
+  option(c, "--negative-prompt-embeds", o->negative_prompt_embeds, "embeddings from encode-text instead of a negative prompt");
   option(c, "--num-frames,--num_frames,--video-frames", o->frames, "frames, 8N+1 (default: what the checkpoint was trained for)");
   option(c, "--height,-H", o->height, "pixels, a multiple of 16 (default: the checkpoint's)");
   option(c, "--width,-W", o->width, "pixels, a multiple of 16 (default: the checkpoint's)");

@@ -1,9 +1,11 @@
-// examples/kinema/media.cpp - pictures, videos and latents in and out of the program.
+// examples/kinema/media.cpp - prompts, embeddings, pictures, videos and latents in and out of the program.
 #include "media.hpp"
 
 #include "arguments.hpp"
 
 #include <kinema/io/safetensors.hpp>
+#include <kinema/nn/load.hpp>
+#include <kinema/text/utf8.hpp>
 
 #include <cstdio>
 #include <filesystem>
@@ -23,6 +25,56 @@ Tensor<> read_clip(const std::string& path, std::optional<std::int64_t> frames) 
   const Tensor<> clip = io::read_frames(path, frames ? std::min(std::max<std::int64_t>(*frames, 1), most) : most);
   if (frames && clip.size(0) < *frames) throw Failure(ExitCode::file, cat(printable(path), ": has ", clip.size(0), " frames, ", *frames, " are needed"));
   return clip;
+}
+
+std::vector<std::string> read_prompts(const std::string& path) {
+  constexpr std::size_t most_bytes = std::size_t{16} << 20, most_prompts = 10'000;
+  const std::string name = path == "-" ? "standard input" : printable(path, 4096);
+  std::string text;
+  if (path == "-") {
+    char some[4096];
+    for (std::size_t n; (n = std::fread(some, 1, sizeof some, stdin)) > 0 && text.size() <= most_bytes;) text.append(some, n);
+    if (text.size() > most_bytes || std::ferror(stdin) != 0)
+      throw Failure(ExitCode::file, cat(name, ": prompts ", std::ferror(stdin) != 0 ? "cannot be read" : cat("of more than ", most_bytes, " bytes")));
+  } else {
+    text = io::read_file(path, most_bytes);
+  }
+  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
+  std::vector<std::string> prompts;
+  std::size_t line = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    std::string prompt = text.substr(at, end - at);
+    at = end + 1;
+    ++line;
+    if (prompt.ends_with('\r')) prompt.pop_back();
+    const std::size_t bad = std::min(text::first_malformed_utf8(prompt), prompt.find('\0'));
+    if (bad < prompt.size()) throw Failure(ExitCode::file, cat(name, ": line ", line, ": byte ", bad, " is no UTF-8 text: \"", printable(prompt), "\""));
+    if (prompt.find_first_not_of(" \t") != std::string::npos) prompts.push_back(std::move(prompt));
+  }
+  if (prompts.empty()) throw Failure(ExitCode::file, cat(name, ": has no prompt; there must be one on each line"));
+  if (prompts.size() > most_prompts) throw Failure(ExitCode::file, cat(name, ": has ", prompts.size(), " prompts, at most ", most_prompts, " are read"));
+  return prompts;
+}
+
+Tensor<> read_embeds(const std::string& path, const Shape& shape) {
+  const io::Safetensors file(path);
+  const char* const name = "prompt_embeds";
+  if (!file.contains(name)) throw CheckpointError(cat(printable(path), ": no tensor \"", name, "\"; the file has ", nn::detail::listed_inline(file.names())));
+  if (!is_floating(file.dtype(name)) || !(file.shape(name) == shape))
+    throw CheckpointError(cat(printable(path), ": ", name, " must be floating ", shape, " for this model, got ", file.dtype(name), file.shape(name)));
+  const Tensor<> embeds = file.get(name);
+  const std::int64_t bad = op::first_non_finite(embeds);
+  if (bad >= 0) throw NonFiniteError(cat(printable(path), ": ", name, ": element ", bad, " is not a finite number"));
+  return embeds;
+}
+
+std::string numbered(const std::string& output, std::size_t i) {
+  const std::filesystem::path path(output);
+  std::string name = path.filename().native();
+  const std::size_t percent = name.find('%'), end = name.size() - path.extension().native().size();
+  name.insert(std::min(percent, end), percent < end ? cat(i, "_") : cat("_", i));
+  return (path.parent_path() / name).native();
 }
 
 void check_video_output(const std::string& path, bool contact_sheet, bool side_car) {

@@ -1,4 +1,4 @@
-// examples/kinema/media.hpp - pictures, videos and latents in and out of the program.
+// examples/kinema/media.hpp - prompts, embeddings, pictures, videos and latents in and out of the program.
 #pragma once
 
 #include <kinema/io/contact_sheet.hpp>
@@ -17,6 +17,14 @@ namespace program {
 kinema::Tensor<> read_picture(const std::string& path);
 /// u8 or f32 [F, H, W, 3]; at most `frames` are read.
 kinema::Tensor<> read_clip(const std::string& path, std::optional<std::int64_t> frames);
+
+/// The lines of a UTF-8 file, or of standard input for "-"; blank ones are left out. Throws for a file without a prompt.
+std::vector<std::string> read_prompts(const std::string& path);
+/// The tensor prompt_embeds of a file of encode-text, of this shape.
+kinema::Tensor<> read_embeds(const std::string& path, const kinema::Shape& shape);
+
+/// The i-th of several outputs: v.mp4 → v_0.mp4, f_%05d.png → f_0_%05d.png.
+std::string numbered(const std::string& output, std::size_t i);
 
 /// What is written beside the frames of a video.
 struct Extras {

@@ -58,6 +58,7 @@ void Production::begin(std::vector<Job>& jobs) {
 void Production::denoise(std::vector<Job>& jobs) {
   const auto held = jobs.size() > 1 ? pipeline_.transformer(stop_) : nullptr;
   for (Job& job : jobs) {
+    announce(job, jobs);
     current_ = &job;
     pipeline_.denoise(job.ask, *job.state, stop_);
     current_ = nullptr;
@@ -67,7 +68,14 @@ void Production::denoise(std::vector<Job>& jobs) {
 
 void Production::decode(std::vector<Job>& jobs) {
   const auto held = jobs.size() > 1 ? pipeline_.vae(stop_) : nullptr;
-  for (Job& job : jobs) decode(job);
+  for (Job& job : jobs) {
+    announce(job, jobs);
+    decode(job);
+  }
+}
+
+void Production::announce(const Job& job, const std::vector<Job>& jobs) {
+  if (jobs.size() > 1) progress_.say(cat(printable(job.output, 4096), " (", &job - jobs.data() + 1, " of ", jobs.size(), "): ", printable(job.ask.prompt, 80)));
 }
 
 void Production::decode(Job& job) {

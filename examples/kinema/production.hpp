@@ -42,6 +42,7 @@ class Production {
   void denoise(std::vector<Job>& jobs);
   void decode(std::vector<Job>& jobs);
   void decode(Job& job);
+  void announce(const Job& job, const std::vector<Job>& jobs);
   void on_state(const kinema::cogvideox::Denoising& state);
   /// Keeps what an interrupt would lose; returns what to tell, a line for each video that is not lost.
   std::vector<std::string> rescue(std::vector<Job>& jobs, bool interrupted);

@@ -83,8 +83,17 @@ void Progress::step(std::int64_t done) {
   bar_shown_ = true;
 }
 
+void Progress::say(const std::string& text) {
+  clear_bar();
+  if (!quiet_) std::fprintf(stderr, "%s\n", text.c_str());
+}
+
 void Progress::end_stage() {
-  if (!name_.empty()) times_.emplace_back(name_, seconds(Clock::now() - began_));
+  if (name_.empty()) return;
+  // The same stage of the next video counts on.
+  auto known = std::find_if(times_.begin(), times_.end(), [&](const auto& t) { return t.first == name_; });
+  if (known == times_.end()) known = times_.insert(times_.end(), {name_, 0.0});
+  known->second += seconds(Clock::now() - began_);
   name_.clear();
 }
 

@@ -25,6 +25,8 @@ class Progress {
   /// Begins a stage of `steps` steps (0: unknown or one).
   void stage(const std::string& name, std::int64_t steps = 0);
   void step(std::int64_t done);
+  /// A line of its own, such as which video comes now.
+  void say(const std::string& text);
   /// Ends the last stage and prints the table of stage times.
   void finish();
   /// Makes room for other lines on the terminal.

@@ -42,7 +42,7 @@ accept init --preset tiny --seed 3 --output model --quiet
 ok=(generate --model model --prompt "a b" --steps 2 --quiet)
 
 # help, version, devices
-for command in "" generate encode-text tokenize encode decode inspect init; do accept $command --help; done
+for command in "" generate encode-text tokenize encode decode inspect metadata init; do accept $command --help; done
 accept --version
 grep -q "^kinema [0-9]" log/out || fail "--version prints no version"
 accept --list-devices

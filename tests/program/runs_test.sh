@@ -187,5 +187,77 @@ cp edit.npy short.npy
 expect 3 "is not what the recipe was made with" generate --config edit.npy.json --output v.npy --quiet
 accept generate --config edit.npy.json --init-video short.npy --output v.npy --quiet --no-contact-sheet
 
+rm -f short.npy edit.npy* again.npy* moved.npy v.npy*
+
+# kinema metadata: of a video, of latents, of a side-car, of an unfinished run
+accept "${short[@]}" --output short.npy --save-latents l.safetensors
+for file in short.npy short.npy.json l.safetensors; do
+  accept metadata $file
+  cmp log/out short.npy.json || fail "kinema metadata $file prints something else than the side-car"
+done
+expect 3 "nowhere.mp4" metadata nowhere.mp4
+expect 3 "carries no parameters" metadata model/vae/diffusion_pytorch_model.safetensors
+expect 3 "holds no parameters" metadata model/vae/config.json
+expect 2 "FILE: is required" metadata
+
+# several prompts: each video equals that of a run of its own, bit for bit
+printf 'a b\r\n\n  \nsomething else\na b' >prompts.txt
+several=(generate --model model --steps 2 --quiet --no-contact-sheet --output many.npy)
+accept "${several[@]}" --prompt-file prompts.txt
+[ "$(tr '\n' ' ' <log/out)" = "many_0.npy many_0.npy.json many_1.npy many_1.npy.json many_2.npy many_2.npy.json " ] || fail "several prompts print: $(cat log/out)"
+cmp short.npy many_0.npy || fail "one of several prompts makes another video than alone"
+cmp many_0.npy many_2.npy || fail "the same prompt makes another video later"
+cmp short.npy.json many_0.npy.json || fail "one of several prompts has another side-car than alone"
+cmp -s many_0.npy many_1.npy && fail "another prompt makes the same video"
+"$kinema" "${several[@]}" --prompt-file - --output piped.npy --save-latents piped.safetensors <prompts.txt >log/out 2>log/err && fail "two outputs are accepted"
+"$kinema" "${several[@]::7}" --output piped.npy --save-latents piped.safetensors --prompt-file - <prompts.txt >log/out 2>log/err || fail "prompts from standard input: $(cat log/err)"
+for i in 0 1 2; do cmp many_$i.npy piped_$i.npy || fail "standard input makes another video"; done
+[ -s piped_2.safetensors ] || fail "no numbered latents: $(names)"
+rm -f piped* many*
+accept "${several[@]::7}" --prompt-file prompts.txt --output 'f_%02d.png'
+[ -s f_0_00.png ] && [ -s f_2_08.png ] || fail "no numbered sequences: $(names)"
+rm -f f_*
+: >empty.txt; expect 3 "has no prompt" "${several[@]}" --prompt-file empty.txt
+printf 'fine\nb\xffd\n' >bad.txt; expect 3 "line 2: byte 1" "${several[@]}" --prompt-file bad.txt
+printf 'a\0b\n' >bad.txt; expect 3 "line 1: byte 1" "${several[@]}" --prompt-file bad.txt
+expect 3 "nowhere.txt" "${several[@]}" --prompt-file nowhere.txt
+expect 2 "exclude each other" "${several[@]}" --prompt-file prompts.txt --prompt x
+rm -f empty.txt bad.txt
+
+# an interrupt between videos names all that is kept, and the printed commands finish them
+interrupt "denoise 2/" generate --model model --prompt-file prompts.txt --steps 400 --no-contact-sheet --num-frames 17 --height 96 --width 96 --output many.npy
+[ "$(names)" = "l.safetensors many_0.run.safetensors prompts.txt short.npy short.npy.json whole.npy whole.npy.json " ] || fail "an interrupt of several left: $(names)"
+grep -q "2 of 3 videos" log/err || fail "the videos that were not begun are not counted: $(tail -n 4 log/err)"
+rm many_0.run.safetensors
+
+# embeddings instead of prompts: the same bits as from the words
+accept encode-text --model model --prompt "a b" --output text.safetensors --quiet
+accept encode-text --model model --prompt "" --output none.safetensors --quiet
+accept generate --model model --steps 2 --quiet --no-contact-sheet --prompt-embeds text.safetensors --output v.npy
+cmp short.npy v.npy || fail "stored embeddings make another video"
+accept generate --config v.npy.json --output w.npy --quiet --no-contact-sheet
+cmp short.npy w.npy || fail "a run from embeddings is not replayed"
+accept generate --model model --steps 2 --quiet --no-contact-sheet --prompt "a b" --negative-prompt-embeds none.safetensors --output v.npy
+cmp short.npy v.npy || fail "stored negative embeddings make another video"
+embeds=(generate --model model --steps 2 --output v2.npy --quiet)
+expect 2 "exclude each other" "${embeds[@]}" --prompt-embeds text.safetensors --prompt x
+expect 2 "exclude each other" "${embeds[@]}" --prompt x --negative-prompt y --negative-prompt-embeds none.safetensors
+expect 3 "no tensor \"prompt_embeds\"" "${embeds[@]}" --prompt-embeds l.safetensors
+expect 3 "nowhere.safetensors" "${embeds[@]}" --prompt-embeds nowhere.safetensors
+"$kinema" init --preset tiny --output wide --quiet >/dev/null && sed -i 's/"max_text_seq_length": 32/"max_text_seq_length": 33/' wide/transformer/config.json
+expect 3 "must be floating [1, 33, 32] for this model, got" generate --model wide --steps 2 --prompt-embeds text.safetensors --output v2.npy
+
+# image-to-video
+accept init --preset tiny-i2v --output moving --quiet
+accept "${short[@]}" --num-frames 1 --output first.png
+image=(generate --model moving --prompt "it moves" --steps 40 --no-contact-sheet --num-frames 17 --height 96 --width 96)
+accept "${image[@]}" --init-image first.png --output still.npy --quiet
+interrupt "denoise 5/" "${image[@]}" --init-image first.png --output v2.npy
+bash -c "$(printed_command) --no-contact-sheet" >log/out 2>log/err || fail "the printed command fails: $(cat log/err)"
+cmp still.npy v2.npy || fail "a continued image-to-video run gives other frames"
+accept generate --config still.npy.json --output w.npy --quiet --no-contact-sheet
+cmp still.npy w.npy || fail "image-to-video is not replayed"
+expect 2 "--init-image" "${image[@]}" --output v3.npy --quiet
+
 echo "$cases cases, $failed failed"
 [ "$failed" = 0 ]
