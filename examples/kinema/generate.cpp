@@ -20,7 +20,7 @@ struct Options {
   Common common;
   TilingOptions tiling;
   Text prompt, prompt_file, prompt_embeds, negative_prompt, negative_prompt_embeds, frames, height, width, steps, guidance, dynamic_guidance, seed, rng, scheduler;
-  Text image, video, strength, latents, output, fps, config, resume, checkpoint_every;
+  Text image, video, strength, latents, output, fps, config, resume, checkpoint_every, preview;
   bool no_contact_sheet = false, no_metadata = false;
 };
 
@@ -144,6 +144,7 @@ std::vector<std::string> decode_command(const std::string& program, const Option
 std::vector<std::string> resume_command(const std::string& program, const Options& o) {
   std::vector<std::string> words{program, "generate"};
   if (o.latents) words.insert(words.end(), {"--save-latents", *o.latents});
+  if (o.preview) words.insert(words.end(), {"--preview", *o.preview});
   const std::vector<std::string> more = delivery_words(o);
   words.insert(words.end(), more.begin(), more.end());
   return words;
@@ -195,6 +196,7 @@ std::vector<Target> targets_of(const Recipe& recipe, const Options& o) {
   for (const Target& t : targets) {
     check_video_output(t.output, !o.no_contact_sheet, !o.no_metadata);
     if (o.latents) check_latents_output(t.latents);
+    if (o.preview) io::check_destination(preview_path(t.output));
   }
   return targets;
 }
@@ -222,6 +224,7 @@ void warn_about(const cogvideox::Pipeline& pipeline, const cogvideox::Request& a
 
 void generate(Options o, const std::string& program) {
   const std::int64_t every = o.checkpoint_every ? integer("--checkpoint-every", *o.checkpoint_every, 1, 1'000'000) : 0;
+  const std::int64_t preview = o.preview ? integer("--preview", *o.preview, 1, 1'000'000) : 0;
   Start start = start_of(o);
   const Recipe& base = start.recipe;
   Recipe recipe = changed(base, o);
@@ -271,7 +274,7 @@ void generate(Options o, const std::string& program) {
     if (start.run) jobs.back().state = start.run->state;
   }
   Progress progress(o.common.quiet);
-  Delivery delivery{every > 0 ? every : base.checkpoint_every.value_or(0), !o.no_contact_sheet, !o.no_metadata, resume_command(program, o), decode_command(program, o)};
+  Delivery delivery{every > 0 ? every : base.checkpoint_every.value_or(0), preview, !o.no_contact_sheet, !o.no_metadata, resume_command(program, o), decode_command(program, o)};
   Production(pipeline, session, progress, std::move(delivery)).run(jobs);
   progress.finish();
   for (const Job& job : jobs)
@@ -307,6 +310,9 @@ void add_generate(CommandLine& line) {
   option(c, "--save-latents", o->latents, "also store the denoised latents, .safetensors");
   option(c, "--fps", o->fps, "frames per second of the file (default: 8, for 1.5 models 16)");
   option(c, "--checkpoint-every", o->checkpoint_every, "keep the unfinished run in OUTPUT.run.safetensors after every so many steps, for --resume; removed when the video is there");
+  option(c, "--preview", o->preview, "every so many steps, show the clip so far in OUTPUT.preview.png: latents in false colours (alone: 5)")
+      ->expected(0, 1)
+      ->default_str(std::string(1, value_mark) + "5");
   option(c, "--resume", o->resume, "continue an unfinished run (OUTPUT.run.safetensors) with the same result; needs no other flag");
   option(c, "--config", o->config, "take what is not said here from a side-car (OUTPUT.json): the same video again, or a variation");
   c->add_flag("--no-metadata", o->no_metadata, "no side-car OUTPUT.json with the video's parameters");

@@ -35,6 +35,9 @@ struct Extras {
 /// Where the side-car of an output belongs: v.mp4.json.
 inline std::string side_car_path(const std::string& output) { return output + ".json"; }
 
+/// Where previews of an output belong: v.mp4.preview.png.
+inline std::string preview_path(const std::string& output) { return output + std::string(kinema::io::detail::preview_suffix); }
+
 /// Refuses a destination that cannot work, before any work: exit 2 for the name, 3 for the place.
 void check_video_output(const std::string& path, bool contact_sheet, bool side_car);
 void check_latents_output(const std::string& path);

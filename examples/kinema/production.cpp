@@ -3,6 +3,8 @@
 
 #include "media.hpp"
 
+#include <filesystem>
+
 namespace program {
 
 using namespace kinema;
@@ -48,9 +50,14 @@ void Production::encode_texts(std::vector<Job>& jobs) {
 }
 
 void Production::begin(std::vector<Job>& jobs) {
-  const bool several = jobs.size() > 1;
+  const bool several = jobs.size() > 1, encodes = jobs[0].ask.image || jobs[0].ask.video;
   if (several) encode_texts(jobs);
-  const auto held = several && (jobs[0].ask.image || jobs[0].ask.video) ? pipeline_.vae(stop_) : nullptr;
+  const auto held = delivery_.preview_every > 0 || (several && encodes) ? pipeline_.vae(stop_) : nullptr;
+  if (delivery_.preview_every > 0) {
+    progress_.stage("preview");
+    const StopScope scope(stop_);
+    preview_.emplace(*held, pipeline_.dtype());
+  }
   for (Job& job : jobs)
     if (!job.state) job.state = pipeline_.begin(job.ask, stop_);
 }
@@ -85,13 +92,30 @@ void Production::decode(Job& job) {
   stop_.check();
   video.finish();
   job.kept.discard();
+  if (!job.preview.empty()) job.results.push_back(job.preview);
   if (!job.latents.empty()) job.results.push_back(job.latents);
   for (std::string& path : video.paths()) job.results.push_back(std::move(path));
 }
 
 void Production::on_state(const cogvideox::Denoising& state) {
-  if (delivery_.checkpoint_every == 0 || state.done % delivery_.checkpoint_every != 0 || state.done == current_->kept.steps_in_run()) return;
-  current_->kept.keep_run(state, current_->size.surplus, document(*current_, true));
+  const std::int64_t every = delivery_.checkpoint_every;
+  if (every > 0 && state.done % every == 0 && state.done != current_->kept.steps_in_run()) current_->kept.keep_run(state, current_->size.surplus, document(*current_, true));
+  if (preview_ && state.done > 0 && state.done % delivery_.preview_every == 0) show(state);
+}
+
+void Production::show(const cogvideox::Denoising& state) {
+  // Samplers that estimate the clean clip keep it: it shows more than what is still full of noise.
+  const Tensor<> latents = state.sampler.clean ? state.sampler.clean : state.latents;
+  const std::int64_t surplus = current_->size.surplus, frames = latents.size(1) - surplus;
+  io::ContactSheet sheet(frames);
+  sheet.add((*preview_)(narrow(latents, 1, surplus, frames)));
+  try {
+    sheet.write(preview_path(current_->output));
+    current_->preview = preview_path(current_->output);
+  } catch (const IoError& e) {
+    warn(cat("no more previews: ", e.what()));
+    preview_.reset();
+  }
 }
 
 std::vector<std::string> Production::rescue(std::vector<Job>& jobs, bool interrupted) {
@@ -100,6 +124,8 @@ std::vector<std::string> Production::rescue(std::vector<Job>& jobs, bool interru
   std::vector<std::string> lines;
   std::size_t lost = 0;
   for (Job& job : jobs) {
+    std::error_code ignored;
+    if (job.results.empty() && !job.preview.empty()) std::filesystem::remove(job.preview, ignored);
     if (!job.results.empty()) {
       lines.push_back(cat(printable(job.output, 4096), " is finished"));
     } else if (!job.kept.latents().empty()) {

@@ -5,6 +5,8 @@
 #include "recipe.hpp"
 #include "session.hpp"
 
+#include <kinema/model/cogvideox/preview.hpp>
+
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,12 +21,14 @@ struct Job {
   std::string output, latents;     ///< latents: where to store them as well; empty: nowhere
   Kept kept;
   std::optional<kinema::cogvideox::Denoising> state;  ///< where a resumed run goes on
+  std::string preview = {};                           ///< file of the last preview
   std::vector<std::string> results = {};              ///< files, when the video is finished
 };
 
 /// How videos are made and delivered.
 struct Delivery {
   std::int64_t checkpoint_every = 0;       ///< steps between writes of the unfinished run; 0: only at Ctrl-C
+  std::int64_t preview_every = 0;          ///< steps between previews; 0: none
   bool contact_sheet = true, side_car = true;
   std::vector<std::string> resume_command, decode_command;  ///< words of what continues a run and what decodes its latents
 };
@@ -44,6 +48,7 @@ class Production {
   void decode(Job& job);
   void announce(const Job& job, const std::vector<Job>& jobs);
   void on_state(const kinema::cogvideox::Denoising& state);
+  void show(const kinema::cogvideox::Denoising& state);
   /// Keeps what an interrupt would lose; returns what to tell, a line for each video that is not lost.
   std::vector<std::string> rescue(std::vector<Job>& jobs, bool interrupted);
   std::string document(const Job& job, bool unfinished) const;
@@ -53,6 +58,7 @@ class Production {
   Delivery delivery_;
   kinema::Stop stop_;
   Job* current_ = nullptr;  ///< the one that is being denoised
+  std::optional<kinema::cogvideox::LatentPreview> preview_;
 };
 
 }  // namespace program

@@ -40,6 +40,7 @@
 #include <kinema/model/cogvideox/geometry.hpp>
 #include <kinema/model/cogvideox/patch.hpp>
 #include <kinema/model/cogvideox/pixels.hpp>
+#include <kinema/model/cogvideox/preview.hpp>
 #include <kinema/model/cogvideox/request.hpp>
 #include <kinema/model/cogvideox/rope.hpp>
 #include <kinema/model/cogvideox/transformer.hpp>

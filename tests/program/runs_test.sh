@@ -247,6 +247,20 @@ expect 3 "nowhere.safetensors" "${embeds[@]}" --prompt-embeds nowhere.safetensor
 "$kinema" init --preset tiny --output wide --quiet >/dev/null && sed -i 's/"max_text_seq_length": 32/"max_text_seq_length": 33/' wide/transformer/config.json
 expect 3 "must be floating [1, 33, 32] for this model, got" generate --model wide --steps 2 --prompt-embeds text.safetensors --output v2.npy
 
+# previews: latents in colours while sampling, the same video
+accept "${short[@]}" --preview=1 --output v.npy
+cmp short.npy v.npy || fail "a preview changes the video"
+[ -s v.npy.preview.png ] && grep -qx "v.npy.preview.png" log/out || fail "no preview: $(names) $(cat log/out)"
+rm -f v.npy*
+accept generate --model model --prompt x --steps 20 --scheduler dpm --quiet --output v.npy --preview
+[ -s v.npy.preview.png ] || fail "--preview alone makes none: $(names)"
+rm -f v.npy* v_*
+interrupt "denoise 20/" "${long[@]}" --preview 3 --output v.npy
+[ -e v.npy.preview.png ] && fail "an interrupted run leaves its preview"
+grep -q -- "--preview 3 .*--resume" log/err || fail "the printed command loses --preview: $(tail -n 2 log/err)"
+rm v.run.safetensors
+for bad in 0 -1 x 2.5; do expect 2 "--preview" "${short[@]}" --output v.npy "--preview=$bad"; done
+
 # image-to-video
 accept init --preset tiny-i2v --output moving --quiet
 accept "${short[@]}" --num-frames 1 --output first.png

@@ -63,13 +63,14 @@ inline std::string lower_extension(const std::filesystem::path& path) {
   return e;
 }
 
-inline constexpr std::string_view contact_sheet_suffix = "_contact_sheet.png";
+/// Pictures about a clip, which are no frames of it.
+inline constexpr std::string_view contact_sheet_suffix = "_contact_sheet.png", preview_suffix = ".preview.png";
 
 inline Tensor<> read_folder(const std::filesystem::path& folder, std::int64_t at_most) {
   std::vector<std::string> names;
   for (std::string& n : names_in_folder(folder)) {
     const std::string e = lower_extension(n);
-    if (n[0] != '.' && (e == ".png" || e == ".jpg" || e == ".jpeg") && !n.ends_with(contact_sheet_suffix))
+    if (n[0] != '.' && (e == ".png" || e == ".jpg" || e == ".jpeg") && !n.ends_with(contact_sheet_suffix) && !n.ends_with(preview_suffix))
       names.push_back(std::move(n));
   }
   if (names.empty()) throw IoError(cat(shown(folder), ": has no frames (.png, .jpg or .jpeg)"));
@@ -128,7 +129,7 @@ inline Tensor<> check_array(Tensor<> t, const std::filesystem::path& path, std::
 }  // namespace detail
 
 /// A clip from a video, a PNG or JPEG picture (one frame), a folder of such pictures (in the natural order of their names;
-/// contact sheets are skipped), a .npy array, or the tensor `frames` of a .safetensors file.
+/// contact sheets and previews are skipped), a .npy array, or the tensor `frames` of a .safetensors file.
 ///   returns [F, H, W, 3], u8, or f32 in [0, 1] for arrays of that; at most the first `at_most` frames
 /// Throws IoError.
 inline Tensor<> read_frames(const std::filesystem::path& path, std::int64_t at_most = 4096) {
