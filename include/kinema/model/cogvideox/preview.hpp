@@ -6,9 +6,10 @@
 #pragma once
 
 #include <kinema/model/cogvideox/vae.hpp>
-#include <kinema/op/layout.hpp>
+#include <kinema/op/elementwise.hpp>
 #include <kinema/runtime/random.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <vector>
