@@ -3,6 +3,7 @@
 #include "media.hpp"
 #include "production.hpp"
 #include "progress.hpp"
+#include "report.hpp"
 #include "session.hpp"
 
 #include <kinema/model/cogvideox/fingerprint.hpp>
@@ -20,7 +21,7 @@ struct Options {
   Common common;
   TilingOptions tiling;
   Text prompt, prompt_file, prompt_embeds, negative_prompt, negative_prompt_embeds, frames, height, width, steps, guidance, dynamic_guidance, seed, rng, scheduler;
-  Text image, video, strength, latents, output, fps, config, resume, checkpoint_every, preview;
+  Text image, video, strength, latents, output, fps, config, resume, checkpoint_every, preview, report;
   bool no_contact_sheet = false, no_metadata = false;
 };
 
@@ -144,6 +145,7 @@ std::vector<std::string> decode_command(const std::string& program, const Option
 std::vector<std::string> resume_command(const std::string& program, const Options& o) {
   std::vector<std::string> words{program, "generate"};
   if (o.latents) words.insert(words.end(), {"--save-latents", *o.latents});
+  if (o.report) words.insert(words.end(), {"--report", *o.report});
   if (o.preview) words.insert(words.end(), {"--preview", *o.preview});
   const std::vector<std::string> more = delivery_words(o);
   words.insert(words.end(), more.begin(), more.end());
@@ -193,6 +195,7 @@ std::vector<Target> targets_of(const Recipe& recipe, const Options& o) {
   } else {
     targets.push_back({recipe.request.prompt, output, o.latents.value_or("")});
   }
+  if (o.report) Report::check(*o.report);
   for (const Target& t : targets) {
     check_video_output(t.output, !o.no_contact_sheet, !o.no_metadata);
     if (o.latents) check_latents_output(t.latents);
@@ -220,6 +223,14 @@ void warn_about(const cogvideox::Pipeline& pipeline, const cogvideox::Request& a
   for (std::size_t i = 0; i < targets.size() && !ask.prompt_embeds; ++i)
     warn_about_lost_words(targets.size() > 1 ? cat("--prompt-file: prompt ", i).c_str() : "--prompt", pipeline.tokenize(targets[i].prompt));
   if (ask.guidance > 1 && !ask.negative_prompt_embeds) warn_about_lost_words("--negative-prompt", pipeline.tokenize(ask.negative_prompt));
+}
+
+void write_report(Report& report, const std::vector<Job>& jobs, const Progress& progress, int threads) {
+  try {
+    report.write(jobs, progress, threads);
+  } catch (const IoError& e) {
+    throw Failure(ExitCode::file, cat(e.what(), "; everything else is finished"));
+  }
 }
 
 void generate(Options o, const std::string& program) {
@@ -275,10 +286,14 @@ void generate(Options o, const std::string& program) {
   }
   Progress progress(o.common.quiet);
   Delivery delivery{every > 0 ? every : base.checkpoint_every.value_or(0), preview, !o.no_contact_sheet, !o.no_metadata, resume_command(program, o), decode_command(program, o)};
+  std::optional<Report> report;
+  if (o.report) report.emplace(*o.report, pipeline.folder(), session.stop(), progress);
   Production(pipeline, session, progress, std::move(delivery)).run(jobs);
   progress.finish();
+  if (report) write_report(*report, jobs, progress, session.threads());
   for (const Job& job : jobs)
     for (const std::string& path : job.results) print_path(path);
+  if (report) print_path(report->path());
 }
 
 }  // namespace
@@ -313,6 +328,7 @@ void add_generate(CommandLine& line) {
   option(c, "--preview", o->preview, "every so many steps, show the clip so far in OUTPUT.preview.png: latents in false colours (alone: 5)")
       ->expected(0, 1)
       ->default_str(std::string(1, value_mark) + "5");
+  option(c, "--report", o->report, "also write what ran: stages, times, memory, versions, SHA-256 of the weights; .json");
   option(c, "--resume", o->resume, "continue an unfinished run (OUTPUT.run.safetensors) with the same result; needs no other flag");
   option(c, "--config", o->config, "take what is not said here from a side-car (OUTPUT.json): the same video again, or a variation");
   c->add_flag("--no-metadata", o->no_metadata, "no side-car OUTPUT.json with the video's parameters");

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace program {
 
@@ -11,6 +13,8 @@ extern const unsigned built_for_features;
 /// Parses, runs and reports; returns the exit code.
 int run_program(int argc, char** argv);
 
+/// Version, compiler, instruction set and libraries of this program, by name.
+std::vector<std::pair<std::string, std::string>> build_facts();
 /// What --version prints.
 std::string version_text();
 /// What --list-devices prints.

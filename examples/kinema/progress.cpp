@@ -10,7 +10,7 @@
 namespace program {
 namespace {
 
-double seconds(std::chrono::steady_clock::duration d) { return std::chrono::duration<double>(d).count(); }
+double in_seconds(std::chrono::steady_clock::duration d) { return std::chrono::duration<double>(d).count(); }
 
 std::string clock_text(double s) {
   const auto total = static_cast<long long>(s + 0.5);
@@ -50,6 +50,8 @@ void Progress::stage(const std::string& name, std::int64_t steps) {
   end_stage();
   name_ = name;
   steps_ = steps;
+  done_ = 0;
+  flops_before_ = flops_();
   began_ = Clock::now();
   if (!quiet_ && !terminal_) std::fprintf(stderr, "%s\n", name_.c_str());
   if (!quiet_ && terminal_) {
@@ -59,8 +61,9 @@ void Progress::stage(const std::string& name, std::int64_t steps) {
 }
 
 void Progress::step(std::int64_t done) {
+  done_ = done;
   if (quiet_ || done <= 0) return;
-  const double spent = seconds(Clock::now() - began_), each = spent / static_cast<double>(done);
+  const double spent = in_seconds(Clock::now() - began_), each = spent / static_cast<double>(done);
   char text[160];
   const std::string memory = bytes_text(static_cast<double>(peak_memory()));
   if (steps_ > 0) {
@@ -91,18 +94,22 @@ void Progress::say(const std::string& text) {
 void Progress::end_stage() {
   if (name_.empty()) return;
   // The same stage of the next video counts on.
-  auto known = std::find_if(times_.begin(), times_.end(), [&](const auto& t) { return t.first == name_; });
-  if (known == times_.end()) known = times_.insert(times_.end(), {name_, 0.0});
-  known->second += seconds(Clock::now() - began_);
+  auto total = std::find_if(totals_.begin(), totals_.end(), [&](const StageTotal& t) { return t.name == name_; });
+  if (total == totals_.end()) total = totals_.insert(totals_.end(), {name_});
+  total->seconds += in_seconds(Clock::now() - began_);
+  total->steps += done_;
+  total->flops += flops_() - flops_before_;
   name_.clear();
 }
+
+double Progress::seconds() const { return in_seconds(Clock::now() - started_); }
 
 void Progress::finish() {
   end_stage();
   clear_bar();
   if (quiet_) return;
-  for (const auto& [name, time] : times_) std::fprintf(stderr, "%-16s %8.2f s\n", name.c_str(), time);
-  std::fprintf(stderr, "%-16s %8.2f s, peak memory %s\n", "total", seconds(Clock::now() - started_), bytes_text(static_cast<double>(peak_memory())).c_str());
+  for (const StageTotal& t : totals_) std::fprintf(stderr, "%-16s %8.2f s\n", t.name.c_str(), t.seconds);
+  std::fprintf(stderr, "%-16s %8.2f s, peak memory %s\n", "total", seconds(), bytes_text(static_cast<double>(peak_memory())).c_str());
 }
 
 }  // namespace program

@@ -79,6 +79,7 @@ bool tiles_fit(const cogvideox::PipelineConfig& config, const cogvideox::VaeTile
 Session::Session(const Common& common)
     : model_(common.model_folder()), context_(common.thread_count()), scope_(context_), threads_given_(common.threads.has_value()), dtype_(common.compute_dtype()) {
   common.compute_device();
+  context_.observer = &work_;
   std::signal(SIGINT, on_interrupt);
   std::signal(SIGTERM, on_interrupt);
 }
@@ -99,6 +100,7 @@ void Session::choose_threads(const cogvideox::PipelineConfig& config, const cogv
 }
 
 cogvideox::Callbacks Session::callbacks(Progress& progress) const {
+  progress.count_work([this] { return work_.flops(); });
   cogvideox::Callbacks callbacks;
   callbacks.on_stage = [&progress](std::string_view name, std::int64_t steps) { progress.stage(std::string(name), steps); };
   callbacks.on_step = [&progress](std::int64_t done) { progress.step(done); };

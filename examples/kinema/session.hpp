@@ -8,6 +8,17 @@
 
 namespace program {
 
+/// Adds up what the ops of a context compute.
+class WorkCounter : public kinema::Observer {
+ public:
+  double flops() const { return flops_; }
+
+ private:
+  void begin(std::string_view, kinema::Device, double flops) override { flops_ += flops; }
+  void end(std::string_view, kinema::Device) override {}
+  double flops_ = 0;
+};
+
 /// Holds the CPU context of a command and answers Ctrl-C.
 class Session {
  public:
@@ -18,6 +29,7 @@ class Session {
   kinema::cogvideox::Pipeline open_pipeline() const;
   /// One thread for clips so small that handing out work costs more than it saves, unless --threads was given.
   void choose_threads(const kinema::cogvideox::PipelineConfig& config, const kinema::cogvideox::ClipSize& size);
+  int threads() const { return context_.threads; }
   /// Callbacks that drive `progress`.
   kinema::cogvideox::Callbacks callbacks(Progress& progress) const;
   /// Requested by Ctrl-C.
@@ -31,6 +43,7 @@ class Session {
 
  private:
   std::string model_;
+  WorkCounter work_;
   kinema::CpuContext context_;
   kinema::CpuScope scope_;
   bool threads_given_;

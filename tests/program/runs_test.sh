@@ -261,6 +261,20 @@ grep -q -- "--preview 3 .*--resume" log/err || fail "the printed command loses -
 rm v.run.safetensors
 for bad in 0 -1 x 2.5; do expect 2 "--preview" "${short[@]}" --output v.npy "--preview=$bad"; done
 
+# a report
+accept "${short[@]}" --output v.npy --report r.json
+[ "$(tail -n 1 log/out)" = r.json ] || fail "the report is not among the results: $(cat log/out)"
+for words in '"kinema": ' '"threads": ' '"name": "denoise"' '"steps": 2' '"peak_memory_bytes": ' '"libraries": "+'; do grep -qF "$words" r.json || fail "the report lacks $words: $(cat r.json)"; done
+# Two guided steps of two blocks on 32 + 48 tokens of width 64: 8 * 24 * 64^2 * 80 = 63 million in the linear layers, 13
+# million in attention, and some in modulation and embeddings.
+awk -F '[:,]' '/"name": "denoise"/ {found = 1} found && /"flop":/ {exit !($2 > 76e6 && $2 < 90e6)}' r.json || fail "the work of denoising is off: $(cat r.json)"
+for part in text_encoder/model transformer/diffusion_pytorch_model vae/diffusion_pytorch_model; do
+  grep -q "\"sha256\": \"$(sha256sum model/$part.safetensors | cut -d ' ' -f 1)\"" r.json || fail "the report lacks the digest of $part"
+done
+rm -f v.npy* r.json
+expect 2 "--report: must end in .json" "${short[@]}" --output v.npy --report r.txt
+expect 3 "model/model_index.json/r.json" "${short[@]}" --output v.npy --report model/model_index.json/r.json
+
 # image-to-video
 accept init --preset tiny-i2v --output moving --quiet
 accept "${short[@]}" --num-frames 1 --output first.png

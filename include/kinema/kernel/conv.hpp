@@ -23,6 +23,9 @@ struct Conv {
   Ref residual;  ///< as y (dtype too), or empty
   Ref y;         ///< [B, Co/bo, T, H, W, bo] dtype of x, written, last axis contiguous; H = (Hx - kh) / stride + 1
   int stride;    ///< in space, 1 or more
+  double flops() const {
+    return 2.0 * static_cast<double>(y.size(0) * y.size(2) * y.size(3) * y.size(4)) * static_cast<double>(weight.shape.numel());
+  }
 };
 KINEMA_KERNEL void run(CpuContext&, const Conv&);
 
@@ -34,6 +37,8 @@ struct UpsampleConv {
   Ref weight;  ///< [Co, Ci, 3, 3], any floating dtype
   Ref bias;    ///< [Co] any floating dtype, or empty
   Ref y;       ///< [B, Co/bo, T, 2H, 2W, bo] dtype of x, written, last axis contiguous
+  /// Of the 2x2 convolutions, not of the 3x3 one that they stand for.
+  double flops() const { return 8.0 * static_cast<double>(y.size(0) * y.size(2) * y.size(3) * y.size(4)) * static_cast<double>(weight.size(0) * weight.size(1)); }
 };
 KINEMA_KERNEL void run(CpuContext&, const UpsampleConv&);
 

@@ -19,6 +19,7 @@ struct GroupNorm {
   double eps;
   Activation activation;  ///< none or silu
   std::int64_t first;  ///< 0, or 1: frame 0 stands alone
+  double flops() const { return 7.0 * static_cast<double>(x.shape.numel()); }
 };
 KINEMA_KERNEL void run(CpuContext&, const GroupNorm&);
 

@@ -26,13 +26,20 @@ constexpr bool runs_on(Device where) {
 #endif
 }
 
+/// Floating-point operations of a record that counts them, else 0.
+template <class Op>
+double flops_of(const Op& op) {
+  if constexpr (requires { op.flops(); }) return op.flops();
+  else return 0;
+}
+
 /// The only place that turns a run-time device into a compile-time backend.
 template <class Op>
 void launch(const Op& op, Device where) {
   if (where.is_cpu()) {
     if constexpr (Runs<CpuContext, Op>) {
       CpuContext& ctx = cpu_context();
-      if (ctx.observer) ctx.observer->begin(Op::name, where);
+      if (ctx.observer) ctx.observer->begin(Op::name, where, flops_of(op));
       run(ctx, op);
       if (ctx.observer) ctx.observer->end(Op::name, where);
       return;

@@ -12,7 +12,8 @@ namespace kinema::inline KINEMA_ABI {
 class Observer {
  public:
   virtual ~Observer() = default;
-  virtual void begin(std::string_view op, Device device) = 0;
+  /// flops: what the op's record says it computes, 0 where it does not.
+  virtual void begin(std::string_view op, Device device, double flops) = 0;
   virtual void end(std::string_view op, Device device) = 0;
 };
 

@@ -45,9 +45,9 @@ class StopScope : private Observer {
   ~StopScope() override { context_.observer = before_; }
 
  private:
-  void begin(std::string_view op, Device device) override {
+  void begin(std::string_view op, Device device, double flops) override {
     stop_.check();
-    if (before_) before_->begin(op, device);
+    if (before_) before_->begin(op, device, flops);
   }
   void end(std::string_view op, Device device) override {
     if (before_) before_->end(op, device);
