@@ -61,18 +61,18 @@ bool Kept::write_run(const cogvideox::Denoising& state, std::int64_t surplus, co
 
 void Kept::keep_run(const cogvideox::Denoising& state, std::int64_t surplus, const std::string& document) { write_run(state, surplus, document); }
 
-void Kept::keep_latents(const cogvideox::Denoising& state, std::int64_t surplus, const std::string& document, const std::string& path) {
+void Kept::keep_latents(const cogvideox::Denoising& state, std::int64_t surplus, const Documents& documents, const std::string& path) {
   asked_for_ = !path.empty();
-  if (!run_.empty() && write_run(state, surplus, document)) latents_ = run_;
+  if (!run_.empty() && write_run(state, surplus, documents.run)) latents_ = run_;
   const auto write = [&](const std::string& name) {
-    write_latents(name, state.latents, "pipeline", surplus, document);
+    write_latents(name, state.latents, "pipeline", surplus, documents.latents);
     latents_ = name;
   };
   if (asked_for_) {
     try {
       write(path);
     } catch (const IoError&) {
-      if (latents_.empty()) keep_latents(state, surplus, document, "");
+      if (latents_.empty()) keep_latents(state, surplus, documents, "");
       throw;
     }
   } else if (latents_.empty()) {

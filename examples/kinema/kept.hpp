@@ -23,9 +23,11 @@ class Kept {
 
   /// Writes or replaces the unfinished run. What stands in the way of that is a warning: the work itself can go on.
   void keep_run(const kinema::cogvideox::Denoising& state, std::int64_t surplus, const std::string& document);
+  /// What is written with latents: recipes as JSON, of the unfinished run and of the latents alone (or empty: none).
+  struct Documents { std::string run, latents; };
   /// Before decoding: the latents, in the run's file if there is one, else under `path` or a name beside the output.
-  /// Throws only if `path` was given and the latents are nowhere else.
-  void keep_latents(const kinema::cogvideox::Denoising& state, std::int64_t surplus, const std::string& document, const std::string& path);
+  /// Throws if `path` was given and cannot be written; the latents are then kept elsewhere if they can.
+  void keep_latents(const kinema::cogvideox::Denoising& state, std::int64_t surplus, const Documents& documents, const std::string& path);
   /// The video is there: what was kept only for it goes.
   void discard();
   /// The video is not there, the latents are: a run in another file has nothing more to give.

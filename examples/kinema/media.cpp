@@ -28,7 +28,7 @@ Tensor<> read_clip(const std::string& path, std::optional<std::int64_t> frames) 
 }
 
 std::vector<std::string> read_prompts(const std::string& path) {
-  constexpr std::size_t most_bytes = std::size_t{16} << 20, most_prompts = 10'000;
+  constexpr std::size_t most_bytes = std::size_t{16} << 20, most_prompts = 1000;
   const std::string name = path == "-" ? "standard input" : printable(path, 4096);
   std::string text;
   if (path == "-") {

@@ -23,7 +23,15 @@ std::string Production::document(const Job& job, bool unfinished) const {
   return recipe.json();
 }
 
+void Production::note_missing_folders(const std::vector<Job>& jobs) {
+  std::error_code error;
+  const std::filesystem::path start = std::filesystem::absolute(jobs.front().output, error).parent_path();
+  for (std::filesystem::path folder = start; !error && !std::filesystem::exists(folder, error) && folder != folder.parent_path(); folder = folder.parent_path())
+    missing_folders_.push_back(folder);
+}
+
 void Production::run(std::vector<Job>& jobs) {
+  note_missing_folders(jobs);
   try {
     begin(jobs);
     denoise(jobs);
@@ -42,10 +50,12 @@ void Production::run(std::vector<Job>& jobs) {
 
 void Production::encode_texts(std::vector<Job>& jobs) {
   const auto held = pipeline_.text_encoder(stop_);
+  const cogvideox::Request& first = jobs.front().ask;
+  const bool guided = first.guidance > 1 && !first.negative_prompt_embeds;
+  const Tensor<> negative = guided ? pipeline_.encode_prompt(first.negative_prompt, stop_) : first.negative_prompt_embeds;
   for (Job& job : jobs) {
-    const Tensor<> text = pipeline_.encode_text(job.ask, stop_);  // [1 or 2, L, E]
-    job.ask.prompt_embeds = narrow(text, 0, text.size(0) - 1, 1);
-    if (text.size(0) == 2) job.ask.negative_prompt_embeds = narrow(text, 0, 0, 1);
+    job.ask.prompt_embeds = pipeline_.encode_prompt(job.ask.prompt, stop_);
+    job.ask.negative_prompt_embeds = negative;
   }
 }
 
@@ -59,17 +69,22 @@ void Production::begin(std::vector<Job>& jobs) {
     preview_.emplace(*held, pipeline_.dtype());
   }
   for (Job& job : jobs)
-    if (!job.state) job.state = pipeline_.begin(job.ask, stop_);
+    if (encodes && !job.state) job.state = pipeline_.begin(job.ask, stop_);
 }
 
 void Production::denoise(std::vector<Job>& jobs) {
+  if (!jobs.front().state) jobs.front().state = pipeline_.begin(jobs.front().ask, stop_);  // texts are over before weights come
   const auto held = jobs.size() > 1 ? pipeline_.transformer(stop_) : nullptr;
   for (Job& job : jobs) {
     announce(job, jobs);
+    if (!job.state) job.state = pipeline_.begin(job.ask, stop_);
     current_ = &job;
     pipeline_.denoise(job.ask, *job.state, stop_);
     current_ = nullptr;
-    job.kept.keep_latents(*job.state, job.size.surplus, document(job, job.kept.steps_in_run() >= 0), job.latents);
+    job.kept.keep_latents(*job.state, job.size.surplus, {document(job, true), delivery_.side_car ? document(job, false) : ""}, job.latents);
+    job.state->text = job.state->image_latents = {};
+    job.state->sampler = {};
+    job.ask.prompt_embeds = {};
   }
 }
 
@@ -124,8 +139,8 @@ std::vector<std::string> Production::rescue(std::vector<Job>& jobs, bool interru
   std::vector<std::string> lines;
   std::size_t lost = 0;
   for (Job& job : jobs) {
-    std::error_code ignored;
-    if (job.results.empty() && !job.preview.empty()) std::filesystem::remove(job.preview, ignored);
+    std::error_code none;
+    if (job.results.empty() && !job.preview.empty()) std::filesystem::remove(job.preview, none);
     if (!job.results.empty()) {
       lines.push_back(cat(printable(job.output, 4096), " is finished"));
     } else if (!job.kept.latents().empty()) {
@@ -137,12 +152,14 @@ std::vector<std::string> Production::rescue(std::vector<Job>& jobs, bool interru
     } else if (job.kept.steps_in_run() >= 0) {
       std::vector<std::string> words = delivery_.resume_command;
       words.insert(words.end(), {"--resume", job.kept.run()});
-      lines.push_back(cat("the run is kept in ", printable(job.kept.run(), 4096), ", ", job.kept.steps_in_run(), " steps done; this continues it:"));
+      lines.push_back(cat("the run is kept in ", printable(job.kept.run(), 4096), ", at step ", job.kept.steps_in_run(), "; this continues it:"));
       lines.push_back(shell_text(words));
     } else {
       ++lost;
     }
   }
+  std::error_code ignored;
+  for (const std::filesystem::path& folder : missing_folders_) std::filesystem::remove(folder, ignored);  // empty ones only
   if (!lines.empty() && lost > 0) lines.push_back(cat("not begun or not kept: ", lost, " of ", jobs.size(), " videos"));
   return lines;
 }

@@ -7,6 +7,7 @@
 
 #include <kinema/model/cogvideox/preview.hpp>
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -37,10 +38,11 @@ class Production {
  public:
   /// Borrows all three.
   Production(kinema::cogvideox::Pipeline& pipeline, const Session& session, Progress& progress, Delivery delivery);
-  /// All texts, then all denoising, then all decoding. What is thrown says in its message what was kept and how to go on.
+  /// All texts, then all denoising, then all decoding; of the videos that wait, only the texts are in memory. What is thrown says in its message what was kept and how to go on.
   void run(std::vector<Job>& jobs);
 
  private:
+  void note_missing_folders(const std::vector<Job>& jobs);
   void encode_texts(std::vector<Job>& jobs);
   void begin(std::vector<Job>& jobs);
   void denoise(std::vector<Job>& jobs);
@@ -57,6 +59,7 @@ class Production {
   Progress& progress_;
   Delivery delivery_;
   kinema::Stop stop_;
+  std::vector<std::filesystem::path> missing_folders_;  ///< of the outputs, before the run; deepest first
   Job* current_ = nullptr;  ///< the one that is being denoised
   std::optional<kinema::cogvideox::LatentPreview> preview_;
 };

@@ -256,6 +256,7 @@ accept generate --model model --prompt x --steps 20 --scheduler dpm --quiet --ou
 [ -s v.npy.preview.png ] || fail "--preview alone makes none: $(names)"
 rm -f v.npy* v_*
 interrupt "denoise 20/" "${long[@]}" --preview 3 --output v.npy
+grep -q "at step [0-9]" log/err || fail "the step of a kept run is not said: $(tail -n 2 log/err)"
 [ -e v.npy.preview.png ] && fail "an interrupted run leaves its preview"
 grep -q -- "--preview 3 .*--resume" log/err || fail "the printed command loses --preview: $(tail -n 2 log/err)"
 rm v.run.safetensors
@@ -286,6 +287,13 @@ cmp still.npy v2.npy || fail "a continued image-to-video run gives other frames"
 accept generate --config still.npy.json --output w.npy --quiet --no-contact-sheet
 cmp still.npy w.npy || fail "image-to-video is not replayed"
 expect 2 "--init-image" "${image[@]}" --output v3.npy --quiet
+printf 'it moves\nit stands\n' >two.txt
+accept generate --model moving --prompt-file two.txt --init-image first.png --steps 40 --no-contact-sheet --num-frames 17 --height 96 --width 96 --quiet --output two.npy
+cmp still.npy two_0.npy || fail "one of several image-to-video prompts makes another video than alone"
+
+# what the video's own file does not say, with --no-metadata nothing says
+accept "${short[@]}" --no-metadata --output v4.npy --save-latents l4.safetensors
+grep -q "cfg_scale" l4.safetensors && fail "--no-metadata leaves the parameters in the latents"
 
 echo "$cases cases, $failed failed"
 [ "$failed" = 0 ]
