@@ -166,7 +166,7 @@ TEST_CASE("element types of weights and results", "[t5]") {
   CHECK(std::sqrt(error / squares) < 0.04);  // the reference in bf16: 0.025
 }
 
-TEST_CASE("padding takes part, the callback sees every block and may stop", "[t5]") {
+TEST_CASE("padding takes part, ids outside of the vocabulary are refused", "[t5]") {
   t5::Encoder model(tiny());
   fill_parameters(model);
   std::vector<std::int64_t> ids{5, 9, 1};
@@ -174,10 +174,6 @@ TEST_CASE("padding takes part, the callback sees every block and may stop", "[t5
   ids.resize(6, 0);
   const Tensor<> padded = model(ids_of(ids), DType::f32);
   CHECK(bare.data<float>()[0] != padded.data<float>()[0]);
-  std::vector<std::int64_t> seen;
-  model(ids_of(ids), DType::f32, [&](std::int64_t i) { seen.push_back(i); });
-  CHECK(seen == std::vector<std::int64_t>{0, 1, 2});
-  CHECK_THROWS_AS(model(ids_of(ids), DType::f32, [](std::int64_t i) { if (i == 1) throw Interrupted("stop"); }), Interrupted);
   CHECK_THROWS_AS(model(ids_of({100}), DType::f32), ArgumentError);
   CHECK_THROWS_AS(model(ids_of({-1}), DType::f32), ArgumentError);
 }

@@ -297,18 +297,6 @@ TEST_CASE("16-bit and double clips stay close to f32", "[model][vae]") {
   CHECK(error(DType::bf16) < 0.4);
 }
 
-TEST_CASE("progress counts chunks and tiles and can stop", "[model][vae]") {
-  const Vae vae = filled(tiny());
-  const Tensor<> z = filled_input("in.latent", {1, 4, 5, 2, 3});
-  VaeOptions o;
-  std::string seen;
-  o.progress = [&](std::int64_t done, std::int64_t all) { seen += cat(done, "/", all, " "); return true; };
-  vae.decode(z, o);
-  CHECK(seen == "1/2 2/2 ");
-  o.progress = [](std::int64_t, std::int64_t) { return false; };
-  CHECK(message_of<Interrupted>([&] { vae.decode(z, o); }) == "vae: stopped");
-}
-
 TEST_CASE("the posterior samples and has a mode", "[model][vae][golden]") {
   const GoldenCase golden("vae_posterior");
   const Tensor<> moments = op::scale(filled_input("in.moments", golden.input_shape("in.moments"), DType::f64), golden.json.at("call").number("factor", 1));

@@ -166,8 +166,6 @@ struct Transformer {
     return p;
   }
 
-  /// Called before every block with its index; may throw to stop (see Interrupted).
-  using OnBlock = function_ref<void(std::int64_t)>;
   /// Called after every block with its index and the joint sequence [B, S, D], text first.
   using OnOutput = function_ref<void(std::int64_t, const Tensor<>&)>;
 
@@ -176,7 +174,7 @@ struct Transformer {
   ///   image-to-video model, ignored by the others → [B, F, Cout, H, W] in the type of `latents`.
   /// Throws ShapeError if a size does not fit the configuration.
   Tensor<> operator()(const Tensor<>& latents, const Tensor<>& text, std::span<const std::int64_t> timesteps,
-                      const Positions& positions, double ofs = 2.0, OnBlock on_block = ignore_block, OnOutput on_output = ignore_output) const {
+                      const Positions& positions, double ofs = 2.0, OnOutput on_output = ignore_output) const {
     const Expect expect{"transformer"};
     expect("latents", latents).rank(5).floating().size(2, config.in_channels);
     const std::int64_t batch = latents.size(0), words = text.size(1);
@@ -191,7 +189,6 @@ struct Transformer {
     const Tensor<> runs = tensor_of<std::int64_t>(std::vector<std::int64_t>{words, 1, sequence, 0}, {2, 2});
     Tensor<> x = patch_embed(text, latents, positions.additive);
     for (std::size_t i = 0; i < transformer_blocks.size(); ++i) {
-      on_block(static_cast<std::int64_t>(i));
       transformer_blocks[i](x, e, positions.rotary, runs, words);
       on_output(static_cast<std::int64_t>(i), x);
     }
@@ -220,7 +217,6 @@ struct Transformer {
     v("proj_out", proj_out);
   }
 
-  static void ignore_block(std::int64_t) {}
   static void ignore_output(std::int64_t, const Tensor<>&) {}
 };
 

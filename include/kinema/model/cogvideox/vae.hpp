@@ -7,8 +7,6 @@
 
 #include <kinema/model/cogvideox/vae_network.hpp>
 
-#include <functional>
-
 namespace kinema::inline KINEMA_ABI::cogvideox {
 
 /// The Gaussian that the encoder describes: moments [B, 2L, T, h, w], L means, then L log variances.
@@ -32,8 +30,6 @@ struct VaeOptions {
   bool slicing = false;             ///< one sample of the batch at a time; same results, less memory
   std::int64_t sample_chunk = 8;    ///< pixel frames per chunk of the encoder, the first takes the remainder too
   std::int64_t latent_chunk = 2;    ///< latent frames per chunk of the decoder
-  /// Called after every tile of every chunk with the number done and in all; false stops with Interrupted.
-  std::function<bool(std::int64_t done, std::int64_t all)> progress;
 
   VaeOptions() = default;
   VaeOptions(std::optional<VaeTile> t) : tile(std::move(t)) {}  // NOLINT: implicit, tiles are what most callers choose
@@ -162,17 +158,14 @@ class Vae {
     for (std::int64_t i = 0; i < rows.count(); ++i)
       for (std::int64_t j = 0; j < columns.count(); ++j) tiles.push_back({i, j, {}});
 
-    const std::vector<FrameRange> chunks = frame_chunks(clip[2], batch);
-    const auto all = static_cast<std::int64_t>(chunks.size() * tiles.size());
-    std::int64_t done = 0, first_out = 0;
-    for (const FrameRange& range : chunks) {
+    std::int64_t first_out = 0;
+    for (const FrameRange& range : frame_chunks(clip[2], batch)) {
       const Tensor<> x = source(range.begin, range.size());
       Expect{"vae"}("frames", x).shape(clip.with(2, range.size()));
       std::vector<Tensor<>> parts;
       for (Tile& tile : tiles) {
         const Tensor<> in = narrow(narrow(x, 3, rows.begin(tile.i), rows.extent(tile.i)), 4, columns.begin(tile.j), columns.extent(tile.j));
         parts.push_back(op::from_blocked(network(in, tile.cache)));
-        if (options.progress && !options.progress(++done, all)) throw Interrupted("vae: stopped");
       }
       const Tensor<> out = split ? joined(parts, rows, columns, encode ? clip[3] / f : clip[3] * f, encode ? clip[4] / f : clip[4] * f) : parts.front();
       parts.clear();

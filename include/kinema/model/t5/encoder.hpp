@@ -1,7 +1,6 @@
 // kinema/model/t5/encoder.hpp - the T5 v1.1 encoder: token ids to embeddings.
 #pragma once
 
-#include <kinema/core/function_ref.hpp>
 #include <kinema/model/t5/config.hpp>
 #include <kinema/nn/embedding.hpp>
 #include <kinema/nn/linear.hpp>
@@ -80,8 +79,6 @@ struct Block {
 /// Keys: shared.weight, encoder.block.{i}…, encoder.final_layer_norm.weight. Source: Raffel et al. 2020; transformers
 /// modeling_t5.py, T5EncoderModel.
 struct Encoder {
-  using OnBlock = function_ref<void(std::int64_t)>;
-
   Config config;
   nn::Embedding shared;
   std::vector<Block> block;
@@ -96,10 +93,6 @@ struct Encoder {
   /// Here f16 means f32 inside and one rounding at the end, which needs neither.
   /// Throws ArgumentError for an id outside the vocabulary.
   Tensor<> operator()(const Tensor<>& ids, DType dtype) const {
-    return (*this)(ids, dtype, [](std::int64_t) {});
-  }
-  /// Calls on_block(i) before block i; what it throws ends the pass.
-  Tensor<> operator()(const Tensor<>& ids, DType dtype, OnBlock on_block) const {
     Expect{"t5"}("ids", ids).rank(2).dtype(DType::i64);
     Expect{"t5"}.that(ids.size(0) > 0, "needs at least one prompt");
     const Tensor<> bias = position_bias(ids.size(1));
@@ -107,10 +100,8 @@ struct Encoder {
     // in another order. All prompts pass a block before the next one's weights are read.
     std::vector<Tensor<>> prompts;
     for (std::int64_t b = 0; b < ids.size(0); ++b) prompts.push_back(embed(op::contiguous(narrow(ids, 0, b, 1)), dtype));
-    for (std::size_t i = 0; i < block.size(); ++i) {
-      on_block(static_cast<std::int64_t>(i));
-      for (Tensor<>& x : prompts) x = block[i](x, bias);
-    }
+    for (const Block& b : block)
+      for (Tensor<>& x : prompts) x = b(x, bias);
     for (Tensor<>& x : prompts) x = op::cast(final_layer_norm(x), dtype);
     return prompts.size() == 1 ? prompts.front() : op::concat(prompts, 0);
   }
