@@ -184,11 +184,11 @@ Start start_of(const Options& o) {
 struct Target { std::string prompt, output, latents; };
 
 /// One for the prompt, or one for each line of a file, with numbered outputs.
-std::vector<Target> targets_of(const Recipe& recipe, const Options& o) {
+std::vector<Target> targets_of(const Recipe& recipe, const Options& o, const Stop& stop) {
   const std::string output = required(o.output, "--output");
   std::vector<Target> targets;
   if (o.prompt_file) {
-    for (const std::string& prompt : read_prompts(*o.prompt_file)) {
+    for (const std::string& prompt : read_prompts(*o.prompt_file, stop)) {
       const std::size_t i = targets.size();
       targets.push_back({prompt, numbered(output, i), o.latents ? numbered(*o.latents, i) : ""});
     }
@@ -245,7 +245,7 @@ void generate(Options o, const std::string& program) {
   if (!o.output && !base.output.empty()) o.output = base.output;
   Session session(o.common);
   if (o.prompt_file) recipe.prompt_embeds = {};
-  const std::vector<Target> targets = targets_of(recipe, o);
+  const std::vector<Target> targets = targets_of(recipe, o, session.stop());
 
   cogvideox::Pipeline pipeline = session.open_pipeline();
   const cogvideox::PipelineConfig& config = pipeline.config();

@@ -7,7 +7,12 @@
 #include <kinema/nn/load.hpp>
 #include <kinema/text/utf8.hpp>
 
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 
 namespace program {
@@ -27,18 +32,31 @@ Tensor<> read_clip(const std::string& path, std::optional<std::int64_t> frames) 
   return clip;
 }
 
-std::vector<std::string> read_prompts(const std::string& path) {
-  constexpr std::size_t most_bytes = std::size_t{16} << 20, most_prompts = 1000;
-  const std::string name = path == "-" ? "standard input" : printable(path, 4096);
+namespace {
+
+constexpr std::size_t most_prompt_bytes = std::size_t{16} << 20, most_prompts = 1000;
+
+/// Until its end; Ctrl-C ends the wait for it.
+std::string read_standard_input(const Stop& stop) {
   std::string text;
-  if (path == "-") {
-    char some[4096];
-    for (std::size_t n; (n = std::fread(some, 1, sizeof some, stdin)) > 0 && text.size() <= most_bytes;) text.append(some, n);
-    if (text.size() > most_bytes || std::ferror(stdin) != 0)
-      throw Failure(ExitCode::file, cat(name, ": prompts ", std::ferror(stdin) != 0 ? "cannot be read" : cat("of more than ", most_bytes, " bytes")));
-  } else {
-    text = io::read_file(path, most_bytes);
+  for (;;) {
+    pollfd input{STDIN_FILENO, POLLIN, 0};
+    while (::poll(&input, 1, 100) <= 0) stop.check();
+    char some[65536];
+    const ::ssize_t n = ::read(STDIN_FILENO, some, sizeof some);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw Failure(ExitCode::file, cat("standard input: cannot be read: ", std::strerror(errno)));
+    if (n == 0) return text;
+    text.append(some, static_cast<std::size_t>(n));
+    if (text.size() > most_prompt_bytes) throw Failure(ExitCode::file, cat("standard input: more than ", most_prompt_bytes, " bytes of prompts"));
   }
+}
+
+}  // namespace
+
+std::vector<std::string> read_prompts(const std::string& path, const Stop& stop) {
+  const std::string name = path == "-" ? "standard input" : printable(path, 4096);
+  std::string text = path == "-" ? read_standard_input(stop) : io::read_file(path, most_prompt_bytes);
   if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
   std::vector<std::string> prompts;
   std::size_t line = 0;

@@ -3,6 +3,7 @@
 
 #include <kinema/io/contact_sheet.hpp>
 #include <kinema/io/frames.hpp>
+#include <kinema/runtime/stop.hpp>
 #include <kinema/tensor/tensor.hpp>
 
 #include <cstdint>
@@ -19,7 +20,7 @@ kinema::Tensor<> read_picture(const std::string& path);
 kinema::Tensor<> read_clip(const std::string& path, std::optional<std::int64_t> frames);
 
 /// The lines of a UTF-8 file, or of standard input for "-"; blank ones are left out. Throws for a file without a prompt.
-std::vector<std::string> read_prompts(const std::string& path);
+std::vector<std::string> read_prompts(const std::string& path, const kinema::Stop& stop);
 /// The tensor prompt_embeds of a file of encode-text, of this shape.
 kinema::Tensor<> read_embeds(const std::string& path, const kinema::Shape& shape);
 

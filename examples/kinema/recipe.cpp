@@ -60,6 +60,20 @@ std::string Recipe::json(bool names_only) const {
   return out.end().text();
 }
 
+std::string Recipe::parameters() const {
+  const cogvideox::Request& ask = request;
+  std::string out = ask.prompt;
+  if (!ask.negative_prompt.empty()) out += cat("\nNegative prompt: ", ask.negative_prompt);
+  out += cat("\nSteps: ", ask.steps);
+  if (ask.sampler) out += cat(", Sampler: ", *ask.sampler == diffusion::SamplerKind::dpm ? "DPM" : "DDIM");
+  out += cat(", CFG scale: ", ask.guidance, ", Seed: ", ask.seed);
+  if (ask.height && ask.width) out += cat(", Size: ", *ask.width, "x", *ask.height);
+  if (ask.num_frames) out += cat(", Frames: ", *ask.num_frames);
+  if (fps) out += cat(", FPS: ", *fps);
+  if (video) out += cat(", Denoising strength: ", ask.strength);
+  return out + cat(", Model: ", shown_path(model, true), ", RNG: ", name_of(ask.rng), ", Version: kinema ", KINEMA_VERSION);
+}
+
 Recipe read_recipe(const io::Json& json) {
   Recipe r;
   json.expect(io::JsonKind::object);

@@ -27,6 +27,8 @@ struct Recipe {
 
   /// `names_only`: no folders, for tags in a file that is shared.
   std::string json(bool names_only = false) const;
+  /// The lines that image and video sites read: prompt, negative prompt, "Steps: 50, Sampler: DDIM, CFG scale: 6, …".
+  std::string parameters() const;
 };
 
 /// Throws ConfigError, naming file and field, for what Recipe::json() cannot have written; fields that it does not know

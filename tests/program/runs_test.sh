@@ -224,6 +224,26 @@ expect 3 "nowhere.txt" "${several[@]}" --prompt-file nowhere.txt
 expect 2 "exclude each other" "${several[@]}" --prompt-file prompts.txt --prompt x
 rm -f empty.txt bad.txt
 
+# a folder that vanishes while the run goes on is made again
+mkdir gone
+cases=$((cases + 1))
+"$kinema" "${long[@]}" --checkpoint-every 10 --output gone/v.npy >log/out 2>log/err &
+pid=$!
+until grep -q "^denoise 15/" log/err; do sleep 0.01; done
+rm -r gone
+wait $pid || fail "a vanished folder ends the run: $(tail -n 3 log/err)"
+cmp whole.npy gone/v.npy || fail "a vanished folder changes the video"
+[ "$(ls gone | tr '\n' ' ')" = "v.npy v.npy.json " ] || fail "beside the video there is: $(ls gone)"
+rm -r gone
+
+# Ctrl-C while prompts are awaited
+mkfifo awaited
+cases=$((cases + 1))
+"$kinema" "${several[@]}" --prompt-file - <>awaited >log/out 2>log/err &
+pid=$!; sleep 0.5; kill -INT $pid; wait $pid
+[ $? = 130 ] || fail "waiting for prompts cannot be interrupted: $(cat log/err)"
+rm awaited
+
 # an interrupt between videos names all that is kept, and the printed commands finish them
 interrupt "denoise 2/" generate --model model --prompt-file prompts.txt --steps 400 --no-contact-sheet --num-frames 17 --height 96 --width 96 --output many.npy
 [ "$(names)" = "l.safetensors many_0.run.safetensors prompts.txt short.npy short.npy.json whole.npy whole.npy.json " ] || fail "an interrupt of several left: $(names)"
