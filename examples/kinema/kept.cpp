@@ -5,6 +5,7 @@
 #include "media.hpp"
 
 #include <kinema/model/cogvideox/run_file.hpp>
+#include <kinema/text/utf8.hpp>
 
 #include <algorithm>
 #include <filesystem>
@@ -26,16 +27,17 @@ std::string shell_text(const std::vector<std::string>& words) {
   std::string out;
   for (const std::string& word : words) {
     const auto is_plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || std::string_view("_@%+=:,./-").find(c) != std::string_view::npos; };
-    const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+    const bool text = text::first_malformed_utf8(word) == word.size();
+    const auto is_odd = [&](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f || (!text && static_cast<unsigned char>(c) >= 0x80); };
     std::string quoted = word;
     if (word.empty() || !std::all_of(word.begin(), word.end(), is_plain)) {
-      // Control characters could move the cursor: $'…' writes them as escapes.
-      const bool escaped = std::any_of(word.begin(), word.end(), is_control);
+      // What a terminal would not show as it is, $'…' writes as escapes.
+      const bool escaped = std::any_of(word.begin(), word.end(), is_odd);
       quoted = escaped ? "$'" : "'";
       for (const char c : word) {
         if (c == '\'') quoted += escaped ? "\\'" : "'\\''";
         else if (escaped && c == '\\') quoted += "\\\\";
-        else if (is_control(c)) (quoted += "\\0") += {static_cast<char>('0' + (c >> 3 & 7)), static_cast<char>('0' + (c & 7))};
+        else if (is_odd(c)) (quoted += '\\') += {static_cast<char>('0' + (c >> 6 & 3)), static_cast<char>('0' + (c >> 3 & 7)), static_cast<char>('0' + (c & 7))};
         else quoted += c;
       }
       quoted += '\'';

@@ -67,7 +67,7 @@ accept "${short[@]}" --output short.npy
 [ "$(names)" = "short.npy short.npy.json whole.npy whole.npy.json " ] || fail "a run that ended well left: $(names)"
 
 # disk full while the video is written: the latents are there before, and the printed command finishes the video
-for name in "v.npy" "it's v.npy"; do
+for name in "v.npy" "it's v.npy" $'new\nline\x07.npy' $'by\xffte.npy' "ünï 猫.npy"; do
   rm -rf v; mkdir v
   (cd v && ulimit -f 100 && cd .. && exec "$kinema" "${three[@]}" --output "v/$name" >log/out 2>log/err)
   got=$?
@@ -79,7 +79,7 @@ for name in "v.npy" "it's v.npy"; do
   (exec "$kinema" "${three[@]}" --output "v/$name" >/dev/null 2>log/err); mv "v/$name" v/again.npy; mv "v/$name.json" v/again.npy.json
   [ -e "v/${name%.npy}.latents.safetensors" ] || fail "latents that an earlier run kept were taken away"
   (ulimit -f 100; exec "$kinema" "${three[@]}" --output "v/$name" >log/out 2>log/err)
-  grep -qF "${name%.npy}.latents-2.safetensors" log/err || fail "kept latents were replaced: $(cat log/err)"
+  [ -e "v/${name%.npy}.latents-2.safetensors" ] || fail "kept latents were replaced: $(cat log/err)"
   bash -c "$(printed_command)" >log/out 2>log/err || fail "the printed command fails: $(cat log/err)"
   cmp three.npy "v/$name" || fail "the printed command makes another video"
   sed 's/"path": .*//' "v/$name.json" | cmp - <(sed 's/"path": .*//' three.npy.json) || fail "the printed command gives another side-car"
