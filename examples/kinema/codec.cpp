@@ -74,6 +74,15 @@ std::optional<Recipe> stored_recipe(const io::Safetensors& file) {
   }
 }
 
+/// Latents of an unfinished run can be decoded, but are still noise in part.
+void warn_about_unfinished(const io::Safetensors& file, const std::optional<Recipe>& recipe) {
+  const auto found = file.metadata().find("kinema_run");
+  if (found == file.metadata().end() || !recipe) return;
+  const io::Json run = io::Json::parse(found->second, cat(file.description(), ": kinema_run"));
+  const std::int64_t done = run.integer("skipped") + run.integer("done");
+  if (done < recipe->request.steps) warn(cat(file.description(), ": an unfinished run, step ", done, " of ", recipe->request.steps, "; generate --resume finishes it"));
+}
+
 StoredLatents read_latents(const std::string& path, const cogvideox::PipelineConfig& config) {
   const io::Safetensors file = io::Safetensors(path);
   if (!file.contains("latents")) throw CheckpointError(cat(printable(path), ": no tensor \"latents\"; the file has ", nn::detail::listed_inline(file.names())));
@@ -87,6 +96,7 @@ StoredLatents read_latents(const std::string& path, const cogvideox::PipelineCon
   const auto& metadata = file.metadata();
   const auto layout = metadata.find("layout");
   StoredLatents stored{file.get("latents"), false, 0, stored_recipe(file)};
+  warn_about_unfinished(file, stored.recipe);
   stored.pipeline_layout = layout != metadata.end() ? layout->second == "pipeline" : shape[1] != channels;
   if (shape[stored.pipeline_layout ? 2 : 1] != channels) refuse(cat("of ", channels, " channels, the vae's latent_channels"));
   if (stored.pipeline_layout) {

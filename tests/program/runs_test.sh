@@ -104,7 +104,11 @@ grep -q "v.run.safetensors" log/err || fail "the kept run is not named: $(cat lo
 at=$(stored_step v.run.safetensors)
 [ "$at" -ge 5 ] && [ "$at" -lt 400 ] || fail "the kept run is at step $at"
 cp v.run.safetensors kept.run.safetensors
-bash -c "$(printed_command) --no-contact-sheet" >log/out 2>log/err || fail "the printed command fails: $(cat log/err)"
+continue_it=$(printed_command)
+accept decode --model model --latents v.run.safetensors --output noisy.npy --quiet --no-contact-sheet --no-metadata
+grep -q "warning: v.run.safetensors: an unfinished run, step $at of 400" log/err || fail "decode does not say that a run is unfinished: $(cat log/err)"
+rm noisy.npy
+bash -c "$continue_it --no-contact-sheet" >log/out 2>log/err || fail "the printed command fails: $(cat log/err)"
 [ "$(sed -n 's|^denoise \([0-9]*\)/400 .*|\1|p' log/err | head -n 1)" = $((at + 1)) ] || fail "the run did not go on at step $((at + 1))"
 cmp whole.npy v.npy || fail "a continued run gives other frames"
 cmp whole.npy.json v.npy.json || fail "a continued run gives another side-car"
