@@ -1,6 +1,7 @@
 // examples/kinema/codec.cpp - kinema encode and kinema decode: the VAE alone.
 #include "command_line.hpp"
 #include "media.hpp"
+#include "placement.hpp"
 #include "progress.hpp"
 #include "recipe.hpp"
 #include "session.hpp"
@@ -8,6 +9,7 @@
 #include <kinema/io/safetensors.hpp>
 #include <kinema/op/reduce.hpp>
 
+#include <cstdio>
 #include <memory>
 
 namespace program {
@@ -18,6 +20,7 @@ using namespace kinema;
 struct EncodeOptions {
   Common common;
   TilingOptions tiling;
+  MemoryOptions memory;
   Text input, output, seed;
 };
 
@@ -33,8 +36,16 @@ void encode(const EncodeOptions& o) {
   if (h % factor != 0 || w % factor != 0)
     throw Failure(ExitCode::file, cat(printable(input), ": frames are ", h, "x", w, " (height x width), both must be multiples of ", factor));
   const std::int64_t latent_frames = (frames.size(0) + 3) / 4;
-  session.choose_threads(pipeline.config(), {0, h, w, latent_frames, h / factor, w / factor, 0, 0});
-  const auto tile = session.tile_for(o.tiling, pipeline.config(), h, w, latent_frames);
+  const cogvideox::ClipSize size{frames.size(0), h, w, latent_frames, h / factor, w / factor, 0, frames.size(0)};
+  session.choose_threads(pipeline.config(), size);
+  const PlannedModel planned(pipeline);
+  cogvideox::PlanRequest need{.size = size, .encoded_frames = frames.size(0), .texts = false, .denoise = false, .decode = false, .dtype = pipeline.dtype(), .tile = {}, .threads = session.threads()};
+  const cogvideox::Plan plan = place(planned, need, o.tiling, o.memory);
+  if (o.memory.dry_run) {
+    std::fputs(plan_text(planned, need, plan).c_str(), stdout);
+    return;
+  }
+  const auto tile = need.tile;
   Progress progress(o.common.quiet);
   pipeline.set_callbacks(session.callbacks(progress));
   const cogvideox::Posterior posterior(pipeline.encode(frames, session.stop(), tile));
@@ -48,6 +59,7 @@ void encode(const EncodeOptions& o) {
 struct DecodeOptions {
   Common common;
   TilingOptions tiling;
+  MemoryOptions memory;
   Text latents, output, fps;
   bool no_contact_sheet = false, no_metadata = false;
 };
@@ -122,8 +134,17 @@ void decode(const DecodeOptions& o) {
   const cogvideox::Factors k = config.factors();
   const std::int64_t latent_frames = stored.pipeline_layout ? stored.value.size(1) - stored.surplus : stored.value.size(2);
   const std::int64_t height = stored.value.size(3) * k.space, width = stored.value.size(4) * k.space;
-  session.choose_threads(config, {0, height, width, latent_frames, height / k.space, width / k.space, 0, 0});
-  const auto tile = session.tile_for(o.tiling, config, height, width, latent_frames);
+  const std::int64_t out_frames = cogvideox::decoded_frames(latent_frames, k.time);
+  const cogvideox::ClipSize size{out_frames, height, width, latent_frames, height / k.space, width / k.space, 0, out_frames};
+  session.choose_threads(config, size);
+  const PlannedModel planned(pipeline);
+  cogvideox::PlanRequest need{.size = size, .texts = false, .denoise = false, .dtype = pipeline.dtype(), .tile = {}, .threads = session.threads()};
+  const cogvideox::Plan plan = place(planned, need, o.tiling, o.memory);
+  if (o.memory.dry_run) {
+    std::fputs(plan_text(planned, need, plan).c_str(), stdout);
+    return;
+  }
+  const auto tile = need.tile;
   Progress progress(o.common.quiet);
   pipeline.set_callbacks(session.callbacks(progress));
   const double rate = o.fps ? fps : stored.recipe && stored.recipe->fps ? *stored.recipe->fps : config.frames_per_second();
@@ -149,6 +170,7 @@ void add_encode(CommandLine& line) {
   CLI::App* c = line.command("encode", "latents [1, C, f, h, w] of a video or image, unscaled", [o] { encode(*o); });
   o->common.add_to(c);
   o->tiling.add_to(c);
+  o->memory.add_to(c, false);
   option(c, "--input,-i", o->input, ".npy, video file, image or folder of frames");
   option(c, "--output,-o,--output_path,--output-path", o->output, "what to write, .safetensors");
   option(c, "--sample-seed", o->seed, "sample from the posterior instead of taking its mode");
@@ -159,6 +181,7 @@ void add_decode(CommandLine& line) {
   CLI::App* c = line.command("decode", "the video of latents: from encode, or from generate --save-latents", [o] { decode(*o); });
   o->common.add_to(c);
   o->tiling.add_to(c);
+  o->memory.add_to(c, false);
   option(c, "--latents", o->latents, "safetensors file with a tensor latents");
   option(c, "--fps", o->fps, "frames per second of the file (default: 8, for 1.5 models 16)");
   c->add_flag("--no-metadata", o->no_metadata, "no side-car OUTPUT.json with the video's parameters, which latents of generate know");

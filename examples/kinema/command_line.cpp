@@ -45,6 +45,26 @@ std::optional<kinema::DType> Common::compute_dtype() const {
                                        {"float32", DType::f32}, {"bfloat16", DType::bf16}, {"float16", DType::f16}});
 }
 
+void MemoryOptions::add_to(CLI::App* command, bool streams) {
+  option(command, "--max-ram", max_ram, "memory that the run may take, for example 4GiB or 600MiB: kept, or refused before any work");
+  if (streams) option(command, "--stream-weights", stream, "auto, on or off: read weights block by block and keep none (default: auto, only if --max-ram needs it)");
+  command->add_flag("--dry-run", dry_run, "check everything, print the plan of memory and work, and write nothing");
+}
+
+std::optional<double> MemoryOptions::limit() const {
+  if (!max_ram) return std::nullopt;
+  static constexpr std::pair<std::string_view, double> units[] = {{"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"TiB", 1099511627776.0}};
+  for (const auto& [unit, bytes] : units) {
+    const std::string_view text = *max_ram;
+    if (text.size() <= unit.size() || text.substr(text.size() - unit.size()) != unit) continue;
+    double n = 0;
+    const std::string_view digits = text.substr(0, text.size() - unit.size());
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), n, std::chars_format::fixed);
+    if (error == std::errc() && end == digits.data() + digits.size() && std::isfinite(n) && n > 0 && digits.front() != '-' && n * bytes < 1e18) return n * bytes;
+  }
+  bad_value("--max-ram", *max_ram, "a positive number with the unit KiB, MiB or GiB, such as 4GiB");
+}
+
 void TilingOptions::add_to(CLI::App* command) {
   option(command, "--vae-tiling,--enable-tiling,--enable_tiling", tiling,
          "auto, on or off: run the VAE in overlapping tiles (alone: on; default: auto, only if memory is short)")
@@ -123,6 +143,7 @@ int run_program(int argc, char** argv) {
         add_encode(line);
         add_decode(line);
         add_inspect(line);
+        add_plan(line);
         add_init(line);
         add_metadata(line);
         std::vector<std::string> words = marked(count, values);
@@ -140,7 +161,7 @@ int run_program(int argc, char** argv) {
         if (version) std::fputs(version_text().c_str(), stdout);
         else if (devices) std::fputs(devices_text().c_str(), stdout);
         else if (line.run) line.run();
-        else throw Failure(ExitCode::usage, "a command is required: generate, encode-text, tokenize, encode, decode, inspect, metadata or init (see kinema --help)");
+        else throw Failure(ExitCode::usage, "a command is required: generate, encode-text, tokenize, encode, decode, inspect, metadata, plan or init (see kinema --help)");
         flush_results();
         return 0;
       },

@@ -62,6 +62,15 @@ struct Common {
   std::optional<kinema::DType> compute_dtype() const;
 };
 
+/// --max-ram, --stream-weights and --dry-run.
+struct MemoryOptions {
+  Text max_ram, stream;
+  bool dry_run = false;
+  void add_to(CLI::App* command, bool streams = true);
+  /// Bytes, if --max-ram was given.
+  std::optional<double> limit() const;
+};
+
 /// --vae-tiling and --vae-tile-size.
 struct TilingOptions {
   Text tiling, tile_size;

@@ -25,5 +25,6 @@ void add_decode(CommandLine& line);
 void add_inspect(CommandLine& line);
 void add_init(CommandLine& line);
 void add_metadata(CommandLine& line);
+void add_plan(CommandLine& line);
 
 }  // namespace program

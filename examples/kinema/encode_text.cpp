@@ -1,6 +1,7 @@
 // examples/kinema/encode_text.cpp - kinema encode-text and kinema tokenize.
 #include "command_line.hpp"
 #include "media.hpp"
+#include "placement.hpp"
 #include "progress.hpp"
 #include "session.hpp"
 
@@ -16,6 +17,7 @@ using namespace kinema;
 
 struct Options {
   Common common;
+  MemoryOptions memory;
   Text prompt, output;
 };
 
@@ -31,6 +33,14 @@ void encode_text(const Options& o) {
   check_latents_output(output);
   cogvideox::Pipeline pipeline = session.open_pipeline();
   warn_about_lost_words("--prompt", pipeline.tokenize(prompt));
+  const PlannedModel planned(pipeline);
+  cogvideox::PlanRequest need{.size = {}, .guided = false, .denoise = false, .decode = false, .dtype = pipeline.dtype(), .tile = {}, .threads = session.threads()};
+  const cogvideox::Plan plan = place(planned, need, {}, o.memory);
+  if (o.memory.dry_run) {
+    std::fputs(plan_text(planned, need, plan).c_str(), stdout);
+    return;
+  }
+  pipeline.stream_weights(need.streamed);
   Progress progress(o.common.quiet);
   pipeline.set_callbacks(session.callbacks(progress));
   const Tensor<> embeddings = pipeline.encode_prompt(prompt, session.stop());  // [1, L, D]
@@ -55,6 +65,7 @@ void add_encode_text(CommandLine& line) {
   auto o = std::make_shared<Options>();
   CLI::App* c = line.command("encode-text", "text embeddings of a prompt, prompt_embeds [1, L, D]", [o] { encode_text(*o); });
   o->common.add_to(c);
+  o->memory.add_to(c);
   option(c, "--prompt,-p", o->prompt, "the text");
   option(c, "--output,-o,--output_path,--output-path", o->output, "what to write, .safetensors");
 }

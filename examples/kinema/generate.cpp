@@ -1,6 +1,7 @@
 // examples/kinema/generate.cpp - kinema generate: a video from a sentence, an image or a video.
 #include "command_line.hpp"
 #include "media.hpp"
+#include "placement.hpp"
 #include "production.hpp"
 #include "progress.hpp"
 #include "report.hpp"
@@ -10,6 +11,7 @@
 #include <kinema/model/cogvideox/pipeline.hpp>
 #include <kinema/model/cogvideox/run_file.hpp>
 
+#include <cstdio>
 #include <memory>
 
 namespace program {
@@ -20,6 +22,7 @@ using namespace kinema;
 struct Options {
   Common common;
   TilingOptions tiling;
+  MemoryOptions memory;
   Text prompt, prompt_file, prompt_embeds, negative_prompt, negative_prompt_embeds, frames, height, width, steps, guidance, dynamic_guidance, seed, rng, scheduler;
   Text image, video, strength, latents, output, fps, config, resume, checkpoint_every, preview, report;
   bool no_contact_sheet = false, no_metadata = false;
@@ -265,8 +268,16 @@ void generate(Options o, const std::string& program) {
     warn_about(pipeline, ask, targets, size);
   }
   session.choose_threads(config, size);
-  if (!base.tile_said || o.tiling.tiling || o.tiling.tile_size) ask.tile = session.tile_for(o.tiling, config, size.height, size.width, size.latent_frames);
-  session.require_memory(pipeline, size, ask.guidance > 1, ask.tile);
+  const PlannedModel planned(pipeline);
+  cogvideox::PlanRequest need{.size = size, .steps = ask.steps, .guided = ask.guidance > 1, .encoded_frames = ask.image ? 1 : ask.video ? size.frames : 0,
+                              .texts = !start.run, .dtype = pipeline.dtype(), .tile = ask.tile, .threads = session.threads()};
+  const cogvideox::Plan plan = place(planned, need, o.tiling, o.memory, base.tile_said && !o.tiling.tiling && !o.tiling.tile_size);
+  if (o.memory.dry_run) {
+    std::fputs(plan_text(planned, need, plan).c_str(), stdout);
+    return;
+  }
+  ask.tile = need.tile;
+  pipeline.stream_weights(need.streamed);
 
   // What the checkpoint or this machine decided is part of the recipe, so that it holds elsewhere too.
   ask.sampler = ask.sampler.value_or(config.sampler);
@@ -322,6 +333,7 @@ void add_generate(CommandLine& line) {
   option(c, "--init-video", o->video, "video to start from: .npy, video file or folder of frames");
   option(c, "--strength", o->strength, "share of the steps that --init-video is redrawn with, in (0, 1] (default: 0.8)");
   o->tiling.add_to(c);
+  o->memory.add_to(c);
   option(c, "--save-latents", o->latents, "also store the denoised latents, .safetensors");
   option(c, "--fps", o->fps, "frames per second of the file (default: 8, for 1.5 models 16)");
   option(c, "--checkpoint-every", o->checkpoint_every, "keep the unfinished run in OUTPUT.run.safetensors after every so many steps, for --resume; removed when the video is there");

@@ -1,4 +1,4 @@
-// examples/kinema/session.hpp - what every computing command needs: context, pipeline, interruption, memory.
+// examples/kinema/session.hpp - what every computing command needs: context, pipeline, interruption.
 #pragma once
 
 #include "command_line.hpp"
@@ -34,13 +34,6 @@ class Session {
   kinema::cogvideox::Callbacks callbacks(Progress& progress) const;
   /// Requested by Ctrl-C.
   kinema::Stop stop() const;
-  /// The tile that --vae-tiling and --vae-tile-size ask for on frames of height×width pixels.
-  std::optional<kinema::cogvideox::VaeTile> tile_for(const TilingOptions& options, const kinema::cogvideox::PipelineConfig& config,
-                                                     std::int64_t height, std::int64_t width, std::int64_t latent_frames) const;
-  /// Exit 4 before any work if a stage cannot fit into the memory that is free.
-  void require_memory(const kinema::cogvideox::Pipeline& pipeline, const kinema::cogvideox::ClipSize& size, bool guided,
-                      const std::optional<kinema::cogvideox::VaeTile>& tile) const;
-
  private:
   std::string model_;
   WorkCounter work_;

@@ -59,6 +59,7 @@
 #include <kinema/nn/module.hpp>
 #include <kinema/nn/norm.hpp>
 #include <kinema/nn/parameter.hpp>
+#include <kinema/nn/stream.hpp>
 #include <kinema/op/attention.hpp>
 #include <kinema/op/conv.hpp>
 #include <kinema/op/elementwise.hpp>
@@ -74,6 +75,7 @@
 #include <kinema/runtime/context.hpp>
 #include <kinema/runtime/cpu_features.hpp>
 #include <kinema/runtime/devices.hpp>
+#include <kinema/runtime/dry_run.hpp>
 #include <kinema/runtime/memory.hpp>
 #include <kinema/runtime/observer.hpp>
 #include <kinema/runtime/random.hpp>

@@ -42,7 +42,7 @@ accept init --preset tiny --seed 3 --output model --quiet
 ok=(generate --model model --prompt "a b" --steps 2 --quiet)
 
 # help, version, devices
-for command in "" generate encode-text tokenize encode decode inspect metadata init; do accept $command --help; done
+for command in "" generate encode-text tokenize encode decode inspect metadata plan init; do accept $command --help; done
 accept --version
 grep -q "^kinema [0-9]" log/out || fail "--version prints no version"
 accept --list-devices
@@ -141,6 +141,43 @@ grep -q "warning:.*8 frames come out" log/err || fail "no warning for an even nu
 accept generate --model model --prompt=x --num_frames=1 --guidance_scale=1 --num_inference_steps 1 --output new/folder/one.png --quiet
 [ -s new/folder/one.png ] || fail "parent folders are not created"
 expect 2 "--steps" "${ok[@]}" --steps 3 --output v.npy
+
+# memory is known before it is used, and a plan writes nothing
+rm -rf bare && cp -r model bare && find bare -name '*.safetensors' -delete
+for from in "--model model" "--model bare" "--preset cogvideox-2b" "--preset 1.5-5b-i2v"; do
+  accept plan $from
+  grep -q "peak" log/out || fail "plan $from prints no peak: $(cat log/out)"
+done
+accept plan --model bare --json --num-frames 17 --height 64 --width=96 --steps 4 --cfg-scale 1
+expect 3 "safetensors" generate --model bare --prompt x --output v.npy
+expect 3 "nowhere" plan --model nowhere
+expect 2 "--model" plan
+expect 2 "exclude" plan --model model --preset 5b
+expect 2 "num-frames" plan --model model --num-frames 10
+expect 2 "height" plan --model model --height 100
+expect 2 "steps" plan --model model --steps 1001
+expect 4 "what would fit" plan --preset cogvideox-2b --max-ram 100MiB
+for size in 4 4G 4gib 0GiB -1GiB 1.5.2GiB 1e3GiB lots nanGiB " 1GiB" "1 GiB" 0x1GiB ""; do
+  expect 2 "--max-ram" plan --model model --max-ram "$size"
+  expect 2 "--max-ram" "${ok[@]}" --output u.npy --max-ram="$size"
+done
+expect 2 "--stream-weights" "${ok[@]}" --output u.npy --stream-weights maybe
+expect 4 "--max-ram" "${ok[@]}" --output u.npy --max-ram 1MiB
+expect 4 "--max-ram" "${ok[@]}" --output u.npy --max-ram 1MiB --dry-run
+expect 4 "--max-ram" decode --model model --latents l.safetensors --output u.npy --max-ram 1MiB
+expect 4 "--max-ram" encode --model model --input v.npy --output u.safetensors --max-ram 1KiB
+expect 4 "--max-ram" encode-text --model model --prompt x --output u.safetensors --max-ram 1KiB
+before=$(find . -path ./log -prune -o -print | sort | md5sum)
+accept "${ok[@]}" --output new2/u.npy --dry-run --save-latents new2/u.safetensors
+grep -q "denoise" log/out || fail "no plan from --dry-run: $(cat log/out)"
+accept decode --model model --latents l.safetensors --output u.npy --dry-run
+accept encode --model model --input v.npy --output u.safetensors --dry-run
+accept encode-text --model model --prompt x --output u.safetensors --dry-run
+[ "$before" = "$(find . -path ./log -prune -o -print | sort | md5sum)" ] || fail "a dry run left something behind"
+accept "${ok[@]}" --output streamed.npy --stream-weights on --no-contact-sheet
+cmp v.npy streamed.npy || fail "streamed weights give another video"
+accept "${ok[@]}" --output roomy.npy --max-ram 2GiB --no-contact-sheet
+cmp v.npy roomy.npy || fail "--max-ram gives another video where there is room"
 
 # an old file stays whole when a run fails
 cp v.npy old.npy

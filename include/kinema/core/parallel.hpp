@@ -33,9 +33,17 @@ inline int default_threads() { return KINEMA_DEFAULT_THREADS; }
 inline int thread_index() { return KINEMA_THREAD_INDEX; }
 #endif
 
+/// Whether the calling thread only rehearses: parallel_for then hands out nothing, while everything around it, such as
+/// allocations, happens as in earnest (runtime/dry_run.hpp).
+inline bool& rehearsing() {
+  static thread_local bool yes = false;
+  return yes;
+}
+
 /// Calls item(i) for i in [0, n) on up to `threads` threads, handing out items one by one. `item` must not throw.
 template <class F>
 void parallel_for(std::int64_t n, [[maybe_unused]] int threads, const F& item) {
+  if (rehearsing()) return;
 #if KINEMA_WITH_OPENMP
   if (threads > 1 && n > 1 && !omp_in_parallel()) {
     const int team = n < threads ? static_cast<int>(n) : threads;

@@ -121,6 +121,8 @@ class Checkpoint : public TensorSource {
   Shape shape(std::string_view name) const override { return shard_of(name).shape(name); }
   DType dtype(std::string_view name) const override { return shard_of(name).dtype(name); }
   Tensor<> get(std::string_view name) const override { return shard_of(name).get(name); }
+  void forget(std::string_view name) const override { shard_of(name).forget(name); }
+  void prefetch(std::string_view name) const override { shard_of(name).prefetch(name); }
   std::string description() const override { return description_; }
 
   /// The files, in the order of their names.

@@ -212,12 +212,18 @@ class MappedFile {
   const std::filesystem::path& path() const { return file_.path(); }
   /// Throws IoError if the file is no longer what it was when opened; call before touching the bytes.
   void check_unchanged() const { file_.check_unchanged(); }
-  /// Tells the system that the bytes are not needed for now; they are read again on the next touch.
-  void drop_pages() const {
-    if (mapped_) ::madvise(const_cast<unsigned char*>(data_), file_.size(), MADV_DONTNEED);
-  }
+  /// Tells the system that bytes [begin, end) are not needed for now; they are read again on the next touch.
+  void forget(std::size_t begin, std::size_t end) const { advise(begin, end, MADV_DONTNEED); }
+  /// Tells the system that bytes [begin, end) will be needed soon.
+  void prefetch(std::size_t begin, std::size_t end) const { advise(begin, end, MADV_WILLNEED); }
 
  private:
+  void advise(std::size_t begin, std::size_t end, int advice) const {
+    constexpr std::size_t page = 4096;
+    if (!mapped_ || begin >= end) return;
+    const std::size_t first = begin / page * page;
+    ::madvise(const_cast<unsigned char*>(data_) + first, std::min(end, file_.size()) - first, advice);  // failure costs memory or time only
+  }
   RegularFile file_;
   const unsigned char* data_ = nullptr;
   bool mapped_ = false;

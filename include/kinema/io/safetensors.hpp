@@ -391,6 +391,8 @@ class Safetensors : public TensorSource {
     if (!bytes.empty()) std::memcpy(copy.ref().data, bytes.data(), bytes.size());
     return copy;
   }
+  void forget(std::string_view name) const override { file_->forget(header_.data + entry(name).begin, header_.data + entry(name).end); }
+  void prefetch(std::string_view name) const override { file_->prefetch(header_.data + entry(name).begin, header_.data + entry(name).end); }
   std::string description() const override { return shown(file_->path()); }
 
   const SafetensorsHeader& header() const { return header_; }

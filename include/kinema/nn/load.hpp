@@ -18,6 +18,8 @@ struct LoadOptions {
   std::optional<DType> dtype;
   /// Refuses NaN and infinities, naming the tensor. Costs one pass over the weights.
   bool check_finite = true;
+  /// Pages of the file go back to the system after each tensor's check: for weights that are streamed (nn/stream.hpp).
+  bool forget_pages = false;
   /// File names that mean a parameter of another name: {"encoder.embed_tokens.weight", "shared.weight"}.
   std::vector<std::pair<std::string, std::string>> aliases;
 };
@@ -86,12 +88,15 @@ template <Module M>
 LoadReport load(M& module, const TensorSource& file, const LoadOptions& options = {}) {
   const LoadReport report = check_against(module, file, options);
   for_each_parameter(module, [&](const std::string& name, Parameter& p) {
-    Tensor<> value = file.get(detail::source_name(file, name, options));
+    const std::string key = detail::source_name(file, name, options);
+    Tensor<> value = file.get(key);
     if (options.check_finite) {
       const std::int64_t at = op::first_non_finite(value);
       if (at >= 0) throw NonFiniteError(cat(file.description(), ": ", name, ": element ", at, " is not a finite number"));
     }
-    if (options.dtype && value.dtype() != *options.dtype) value = op::cast(value, *options.dtype);
+    const bool rounded = options.dtype && value.dtype() != *options.dtype;
+    if (rounded) value = op::cast(value, *options.dtype);
+    if (rounded || options.forget_pages) file.forget(key);  // the copy is what is read from now on
     // A weight that rounding made infinite would surface hours later as a black frame.
     p.set(std::move(value));
   });

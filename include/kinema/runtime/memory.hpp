@@ -31,6 +31,13 @@ struct MemoryStatistics {
 class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
  public:
   MemoryPool() = default;
+  /// A pool that counts what is asked of it and hands out addresses that share one reserved region, so that a run can be
+  /// rehearsed in no memory. Small blocks are real, because shapes and indices in them are read.
+  static std::shared_ptr<MemoryPool> counting() {
+    auto pool = std::make_shared<MemoryPool>();
+    pool->counting_ = true;
+    return pool;
+  }
   MemoryPool(const MemoryPool&) = delete;
   MemoryPool& operator=(const MemoryPool&) = delete;
   ~MemoryPool() {
@@ -41,6 +48,7 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
   Storage allocate(std::size_t bytes) {
     const std::size_t need = round_up(std::max<std::size_t>(bytes, 1), memory_alignment);
     if (need < bytes) throw MemoryError(cat("memory: ", bytes, " bytes asked for"));
+    if (counting_) return count(need, bytes);
     char* data = take(need);
     auto self = shared_from_this();
     return {data, bytes, Device::cpu(), std::shared_ptr<void>(data, [self, need](void* p) { self->give(static_cast<char*>(p), need); })};
@@ -77,6 +85,34 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
   static constexpr std::size_t region_bytes = std::size_t{32} << 20;
   static constexpr std::size_t huge_page = std::size_t{2} << 20;
   static std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
+
+  Storage count(std::size_t need, std::size_t bytes) {
+    constexpr std::size_t real_bytes = std::size_t{256} << 10;
+    auto self = shared_from_this();
+    const std::scoped_lock lock(mutex_);
+    char* data = nullptr;
+    if (need <= real_bytes) {
+      data = static_cast<char*>(std::aligned_alloc(memory_alignment, need));
+      if (!data) throw MemoryError(cat("memory: the system refused ", need, " bytes"));
+      __builtin_memset(data, 0, need);
+    } else {
+      if (regions_.empty() || regions_.back().bytes < need) reserve(std::max(need, std::size_t{1} << 30));
+      data = regions_.back().data;
+    }
+    statistics_.live += need;
+    statistics_.peak = std::max(statistics_.peak, statistics_.live);
+    return {data, bytes, Device::cpu(), std::shared_ptr<void>(data, [self, need, real = need <= real_bytes](void* p) {
+              if (real) std::free(p);
+              const std::scoped_lock guard(self->mutex_);
+              self->statistics_.live -= need;
+            })};
+  }
+  /// Address space without memory behind it.
+  void reserve(std::size_t bytes) {
+    void* p = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) throw MemoryError(cat("memory: the system refused ", bytes, " bytes of address space"));
+    regions_.push_back({static_cast<char*>(p), bytes});
+  }
 
   char* take(std::size_t need) {
     const std::scoped_lock lock(mutex_);
@@ -143,6 +179,7 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
   std::set<std::pair<std::size_t, char*>> free_by_size_;
   MemoryStatistics statistics_;
   std::size_t limit_ = 0;
+  bool counting_ = false;
 };
 
 /// Working memory of kernels: blocks are freed in reverse order, and a warm arena allocates nothing.
@@ -171,6 +208,12 @@ class ScratchArena {
 
   explicit ScratchArena(std::shared_ptr<MemoryPool> pool) : pool_(std::move(pool)) {}
   Block scratch(std::size_t bytes) { return Block(*this, bytes); }
+  /// Bytes that the arena holds.
+  std::size_t held() const {
+    std::size_t n = 0;
+    for (const Storage& c : chunks_) n += c.bytes;
+    return n;
+  }
   /// Gives everything back to the pool; no block may be alive.
   void clear() { chunks_.clear(); chunk_ = used_ = 0; }
 

@@ -21,6 +21,9 @@ class TensorSource {
   virtual DType dtype(std::string_view name) const = 0;
   /// The tensor on the host, zero-copy where the file allows it.
   virtual Tensor<> get(std::string_view name) const = 0;
+  /// The bytes of a tensor are not needed for now, or will be soon: advice that never changes a value.
+  virtual void forget(std::string_view) const {}
+  virtual void prefetch(std::string_view) const {}
   /// What messages call this source: a file or folder name.
   virtual std::string description() const = 0;
 };

@@ -146,6 +146,10 @@ template <class Finish>
 bool packed_product(CpuContext& ctx, const Linear& op, const Finish& finish) {
   const std::int64_t m = op.y.shape[0], n = op.y.shape[1], k = op.x.shape[1];
   if (!op.weight.attachment || k == 0) return false;
+  if (rehearsing()) {  // the packed form is the library's own memory: counted, not made
+    op.weight.attachment->get<Storage>([&] { return std::make_shared<Storage>(ctx.pool->allocate(static_cast<std::size_t>(n * k) * sizeof(float))); });
+    return true;
+  }
   const OneThread libraries_do_not_split;
   const auto weights = op.weight.attachment->get<onednn::PackedWeights>([&] {
     return std::make_shared<onednn::PackedWeights>(static_cast<const float*>(op.weight.data), n, k, packed_columns, packed_rows);

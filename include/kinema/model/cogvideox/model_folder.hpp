@@ -65,21 +65,19 @@ class ModelFolder {
   /// Throws IoError, ConfigError or CheckpointError.
   static ModelFolder open(const std::filesystem::path& folder) {
     ModelFolder m;
-    m.path_ = folder;
-    require_folder(folder, "model folder");
-    m.read_index();
-    m.config_.transformer = read_transformer_config(m.json("transformer", "config.json"), &m.anonymous_transformer_);
-    m.config_.vae = read_vae_config(m.json("vae", "config.json"));
-    m.config_.text = t5::read_config(m.json("text_encoder", "config.json"));
-    const SchedulerFile scheduler = read_scheduler_config(m.json("scheduler", "scheduler_config.json"));
-    m.config_.scheduler = scheduler.config;
-    m.config_.sampler = scheduler.sampler;
-    detail::in_file(m.index_, [&] { validate(m.config_); });
+    m.read_configurations(folder);
     m.transformer_weights_ = std::make_shared<io::Checkpoint>(io::Checkpoint::open(m.component("transformer"), "diffusion_pytorch_model"));
     m.vae_weights_ = std::make_shared<io::Checkpoint>(io::Checkpoint::open(m.component("vae"), "diffusion_pytorch_model"));
     m.text_weights_ = std::make_shared<io::Checkpoint>(io::Checkpoint::open(m.component("text_encoder"), "model"));
     m.check_headers();
     return m;
+  }
+
+  /// The configurations alone, of a folder that may have no weights. Throws IoError or ConfigError.
+  static PipelineConfig read_config(const std::filesystem::path& folder) {
+    ModelFolder m;
+    m.read_configurations(folder);
+    return m.config_;
   }
 
   const std::filesystem::path& path() const { return path_; }
@@ -93,6 +91,19 @@ class ModelFolder {
 
  private:
   ModelFolder() : index_(io::Json::parse("{}", "model_index.json")) {}
+
+  void read_configurations(const std::filesystem::path& folder) {
+    path_ = folder;
+    require_folder(folder, "model folder");
+    read_index();
+    config_.transformer = read_transformer_config(json("transformer", "config.json"), &anonymous_transformer_);
+    config_.vae = read_vae_config(json("vae", "config.json"));
+    config_.text = t5::read_config(json("text_encoder", "config.json"));
+    const SchedulerFile scheduler = read_scheduler_config(json("scheduler", "scheduler_config.json"));
+    config_.scheduler = scheduler.config;
+    config_.sampler = scheduler.sampler;
+    detail::in_file(index_, [&] { validate(config_); });
+  }
 
   std::filesystem::path component(const char* name) const { return path_ / name; }
   io::Json json(const char* name, const char* file) const {

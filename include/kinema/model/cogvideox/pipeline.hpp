@@ -9,6 +9,7 @@
 #include <kinema/model/cogvideox/model_folder.hpp>
 #include <kinema/model/cogvideox/pixels.hpp>
 #include <kinema/model/cogvideox/request.hpp>
+#include <kinema/nn/stream.hpp>
 #include <kinema/op/layout.hpp>
 #include <kinema/runtime/stop.hpp>
 #include <kinema/text/sentencepiece.hpp>
@@ -40,6 +41,16 @@ class Pipeline {
     Pipeline other(*this);
     other.callbacks_ = {};
     return other;
+  }
+  /// Text encoder and transformer read their weights from the file block by block and keep none in memory: slower where the
+  /// system cannot keep the file, the same results. Throws Unsupported if the weights are rounded at load, because then
+  /// there is no file to read them from.
+  void stream_weights(bool on) {
+    if (on && !streams()) throw Unsupported(cat("stream_weights: weights that are stored in another type than ", dtype_, " are rounded at load and cannot stay in the file"));
+    streamed_ = on;
+  }
+  bool streams() const {
+    return dtype_ == DType::f32 || (all_stored(folder_.text_weights()) && all_stored(folder_.transformer_weights()));
   }
   void set_callbacks(Callbacks callbacks) { callbacks_ = std::move(callbacks); }
 
@@ -113,21 +124,21 @@ class Pipeline {
   /// of loading their own: for several clips in a row, or a server.
   std::shared_ptr<const t5::Encoder> text_encoder(const Stop& stop = {}) const {
     return component(loaded_->text, stop, [&] {
-      auto encoder = std::make_shared<t5::Encoder>(config().text);
+      auto encoder = on_file<t5::Encoder>(config().text, &ModelFolder::text_weights);
       nn::load(*encoder, folder_.text_weights(), load_options(t5::load_options()));
       return encoder;
     });
   }
   std::shared_ptr<const Transformer> transformer(const Stop& stop = {}) const {
     return component(loaded_->transformer, stop, [&] {
-      auto transformer = std::make_shared<Transformer>(config().transformer);
+      auto transformer = on_file<Transformer>(config().transformer, &ModelFolder::transformer_weights);
       nn::load(*transformer, folder_.transformer_weights(), load_options());
       return transformer;
     });
   }
   std::shared_ptr<const Vae> vae(const Stop& stop = {}) const {
     return component(loaded_->vae, stop, [&] {
-      auto vae = std::make_shared<Vae>(config().vae);
+      auto vae = on_file<Vae>(config().vae, &ModelFolder::vae_weights);
       nn::load(*vae, folder_.vae_weights(), load_options());
       return vae;
     });
@@ -144,7 +155,9 @@ class Pipeline {
       const text::Tokens tokens = words.encode(prompt, length);
       ids.insert(ids.end(), tokens.ids.begin(), tokens.ids.end());
     }
-    const Tensor<> embeddings = (*text_encoder(stop))(tensor_of(ids, {n, length}), dtype_);
+    const auto encoder = text_encoder(stop);
+    const nn::BlockStream stream(folder_.text_weights(), "encoder.block");
+    const Tensor<> embeddings = (*encoder)(tensor_of(ids, {n, length}), dtype_, [&](std::int64_t i) { if (streamed_) stream.after(i); });
     require_finite(embeddings, "prompt embeddings");
     return embeddings;
   }
@@ -199,6 +212,8 @@ class Pipeline {
 
     stage("load");
     const auto network = transformer(stop);
+    const nn::BlockStream stream(folder_.transformer_weights(), "transformer_blocks");
+    const auto after_block = [&](std::int64_t i, const Tensor<>&) { if (streamed_) stream.after(i); };
     const auto positions = network->positions(state.latents.size(1), state.latents.size(3), state.latents.size(4));
     const bool guided = ask.guidance > 1;
     stage("denoise", run);
@@ -207,7 +222,7 @@ class Pipeline {
       const std::int64_t t = times[static_cast<std::size_t>(state.skipped + state.done)];
       Tensor<> input = state.image_latents ? op::concat({state.latents, state.image_latents}, 2) : state.latents;
       input = op::cast(guided ? op::concat({input, input}, 0) : input, dtype_);
-      const Tensor<> both = op::cast((*network)(input, state.text, std::vector<std::int64_t>(guided ? 2 : 1, t), positions), DType::f32);
+      const Tensor<> both = op::cast((*network)(input, state.text, std::vector<std::int64_t>(guided ? 2 : 1, t), positions, 2.0, after_block), DType::f32);
       Tensor<> prediction = both;
       if (guided) {
         // Video-to-video counts the remaining steps in the reference's dynamic guidance.
@@ -269,7 +284,8 @@ class Pipeline {
   Result generate(const Request& ask, FrameReceiver sink, const Stop& stop = {}) const {
     Result result{{}, check(ask), {}};
     const StageClock clock(callbacks_, result.stages);
-    const Pipeline watched(folder_, dtype_, clock.callbacks(), loaded_);
+    Pipeline watched(*this);
+    watched.callbacks_ = clock.callbacks();
     result.latents = watched.sample(ask, stop);
     watched.decode(result.latents, result.size.surplus, sink, stop, ask.tile);
     clock.finish();
@@ -312,14 +328,30 @@ class Pipeline {
   };
 
   Pipeline(const Pipeline&) = default;
-  Pipeline(ModelFolder folder, DType dtype, Callbacks callbacks, std::shared_ptr<Loaded> loaded)
-      : folder_(std::move(folder)), dtype_(dtype), callbacks_(std::move(callbacks)), loaded_(std::move(loaded)) {}
 
+  bool all_stored(const TensorSource& file) const {
+    for (const std::string& name : file.names())
+      if (file.dtype(name) != dtype_) return false;
+    return true;
+  }
+
+  /// What the stage before worked in goes back to the system: stages differ much in what they need.
   void stage(std::string_view name, std::int64_t steps = 0) const {
+    cpu_context().arena.clear();
+    cpu_context().pool->trim();
     if (callbacks_.on_stage) callbacks_.on_stage(name, steps);
   }
   void step(std::int64_t done) const {
     if (callbacks_.on_step) callbacks_.on_step(done);
+  }
+
+  /// A component whose pages of the weight file go back to the system when nobody holds it any more.
+  template <class Component, class Config>
+  std::shared_ptr<Component> on_file(const Config& config, const io::Checkpoint& (ModelFolder::*weights)() const) const {
+    return {new Component(config), [folder = folder_, weights](Component* c) {
+              delete c;
+              for (const std::string& name : (folder.*weights)().names()) (folder.*weights)().forget(name);
+            }};
   }
 
   /// The component that somebody holds, or a new one.
@@ -371,6 +403,7 @@ class Pipeline {
   /// inside the ops.
   nn::LoadOptions load_options(nn::LoadOptions options = {}) const {
     if (dtype_ != DType::f32) options.dtype = dtype_;
+    options.forget_pages = streamed_;
     return options;
   }
 
@@ -427,6 +460,7 @@ class Pipeline {
 
   ModelFolder folder_;
   DType dtype_;
+  bool streamed_ = false;
   Callbacks callbacks_;
   std::shared_ptr<Loaded> loaded_ = std::make_shared<Loaded>();
 };

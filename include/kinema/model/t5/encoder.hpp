@@ -92,7 +92,8 @@ struct Encoder {
   /// In f16 the residual stream of the published weights leaves the range: the reference clamps it and keeps wo in f32.
   /// Here f16 means f32 inside and one rounding at the end, which needs neither.
   /// Throws ArgumentError for an id outside the vocabulary.
-  Tensor<> operator()(const Tensor<>& ids, DType dtype) const {
+  /// on_block hears the index of every block that has done its work.
+  Tensor<> operator()(const Tensor<>& ids, DType dtype, function_ref<void(std::int64_t)> on_block = ignore_block) const {
     Expect{"t5"}("ids", ids).rank(2).dtype(DType::i64);
     Expect{"t5"}.that(ids.size(0) > 0, "needs at least one prompt");
     const Tensor<> bias = position_bias(ids.size(1));
@@ -100,12 +101,15 @@ struct Encoder {
     // in another order. All prompts pass a block before the next one's weights are read.
     std::vector<Tensor<>> prompts;
     for (std::int64_t b = 0; b < ids.size(0); ++b) prompts.push_back(embed(op::contiguous(narrow(ids, 0, b, 1)), dtype));
-    for (const Block& b : block)
-      for (Tensor<>& x : prompts) x = b(x, bias);
+    for (std::size_t i = 0; i < block.size(); ++i) {
+      for (Tensor<>& x : prompts) x = block[i](x, bias);
+      on_block(static_cast<std::int64_t>(i));
+    }
     for (Tensor<>& x : prompts) x = op::cast(final_layer_norm(x), dtype);
     return prompts.size() == 1 ? prompts.front() : op::concat(prompts, 0);
   }
 
+  static void ignore_block(std::int64_t) {}
   /// The residual stream before the first block, [B, S, d_model]: rows of the table, neither scaled nor positioned.
   Tensor<> embed(const Tensor<>& ids, DType dtype) const {
     return op::embedding(ids, shared.weight.value(), dtype == DType::f16 ? DType::f32 : dtype);
