@@ -10,6 +10,8 @@
 #include <kinema/core/parallel.hpp>
 #include <kinema/core/philox.hpp>
 #include <kinema/core/shape.hpp>
+#include <kinema/data/shapes.hpp>
+#include <kinema/data/shapes_caption.hpp>
 #include <kinema/diffusion/ddim.hpp>
 #include <kinema/diffusion/dpm.hpp>
 #include <kinema/diffusion/guidance.hpp>

@@ -48,6 +48,8 @@ class Generator : public NormalSource {
     const PhiloxBlock b = philox(seed_, (std::uint64_t{1} << 63) | offset_++);  // its own half of the counters
     return static_cast<double>(((std::uint64_t{b.word[0]} << 32) | b.word[1]) >> 11) * 0x1p-53;
   }
+  /// Uniform in 0 … n-1, n from 1 to 2^40; the bias of a choice is below 2^-12.
+  std::int64_t below(std::int64_t n) { return static_cast<std::int64_t>(uniform() * static_cast<double>(n)); }
   /// Seed and offset.
   std::vector<std::uint64_t> state() const override { return {seed_, offset_}; }
   void restore(std::span<const std::uint64_t> state) override {
@@ -66,6 +68,13 @@ class Generator : public NormalSource {
   }
   std::uint64_t seed_, offset_;
 };
+
+/// The seed of stream `index` among the streams of `seed`: independent of its neighbours and of the numbers that
+/// Generator(seed) itself draws.
+inline std::uint64_t derived_seed(std::uint64_t seed, std::uint64_t index) {
+  const PhiloxBlock b = philox(seed, (std::uint64_t{1} << 62) | index);  // normals count from 0, uniforms from 2^63
+  return (std::uint64_t{b.word[0]} << 32) | b.word[1];
+}
 
 /// PyTorch's CPU generator: the same Mersenne twister stream, layout and order of draws as torch.randn in f32; values
 /// agree within 1.5e-6, because torch evaluates log, cos and sin with fast polynomials.
