@@ -144,6 +144,7 @@ int run_program(int argc, char** argv) {
         add_decode(line);
         add_inspect(line);
         add_plan(line);
+        add_verify(line);
         add_init(line);
         add_metadata(line);
         std::vector<std::string> words = marked(count, values);
@@ -161,7 +162,7 @@ int run_program(int argc, char** argv) {
         if (version) std::fputs(version_text().c_str(), stdout);
         else if (devices) std::fputs(devices_text().c_str(), stdout);
         else if (line.run) line.run();
-        else throw Failure(ExitCode::usage, "a command is required: generate, encode-text, tokenize, encode, decode, inspect, metadata, plan or init (see kinema --help)");
+        else throw Failure(ExitCode::usage, "a command is required: generate, encode-text, tokenize, encode, decode, inspect, metadata, plan, verify or init (see kinema --help)");
         flush_results();
         return 0;
       },

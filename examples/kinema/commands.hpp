@@ -26,5 +26,6 @@ void add_inspect(CommandLine& line);
 void add_init(CommandLine& line);
 void add_metadata(CommandLine& line);
 void add_plan(CommandLine& line);
+void add_verify(CommandLine& line);
 
 }  // namespace program

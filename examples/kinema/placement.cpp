@@ -212,7 +212,7 @@ std::string plan_text(const PlannedModel& model, const cogvideox::PlanRequest& a
   row("program", "", "", "", bytes_text(base), "");
   double flops = 0;
   for (const cogvideox::StagePlan& s : plan.stages) {
-    row(s.name, bytes_text(s.weights), bytes_text(s.activations), bytes_text(s.scratch), bytes_text(s.bytes()), flops_text(s.flops));
+    row(s.name, bytes_text(s.weights), bytes_text(s.activations + s.slack), bytes_text(s.scratch), bytes_text(s.bytes()), flops_text(s.flops));
     flops += s.flops;
   }
   row("peak", "", "", "", bytes_text(base + plan.largest().bytes()), flops_text(flops));
@@ -228,7 +228,7 @@ std::string plan_json(const PlannedModel& model, const cogvideox::PlanRequest& a
   j.field("guided", ask.guided).field("dtype", to_string(ask.dtype)).field("threads", static_cast<std::int64_t>(ask.threads)).field("tiled", ask.tile.has_value());
   j.field("streamed", ask.streamed).field("weight_files", model.stored_bytes != 0).field("program_bytes", bytes(base));
   for (const cogvideox::StagePlan& s : plan.stages) {
-    j.key(s.name).begin_object().field("weight_bytes", bytes(s.weights)).field("activation_bytes", bytes(s.activations)).field("scratch_bytes", bytes(s.scratch));
+    j.key(s.name).begin_object().field("weight_bytes", bytes(s.weights)).field("activation_bytes", bytes(s.activations + s.slack)).field("scratch_bytes", bytes(s.scratch));
     j.field("bytes", bytes(s.bytes())).field("flops", s.flops).end();
   }
   j.field("peak_bytes", bytes(base + plan.largest().bytes()));

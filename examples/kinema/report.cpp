@@ -15,12 +15,15 @@ using namespace kinema;
 
 namespace {
 
-std::string digest(std::span<const unsigned char> bytes, const Stop& stop) {
+std::string digest(const io::MappedFile& file, const Stop& stop) {
+  const std::span<const unsigned char> bytes = file.bytes();
   constexpr std::size_t piece = std::size_t{16} << 20;
   io::Sha256 all;
   for (std::size_t at = 0; at < bytes.size(); at += piece) {
     stop.check();
-    all.add(bytes.subspan(at, std::min(piece, bytes.size() - at)));
+    const std::size_t n = std::min(piece, bytes.size() - at);
+    all.add(bytes.subspan(at, n));
+    file.forget(at, at + n);  // or the whole file would count as this process's memory
   }
   return all.hex();
 }
@@ -36,7 +39,7 @@ Report::Report(const std::string& path, const cogvideox::ModelFolder& model, con
   progress.stage("digest");
   for (const io::Checkpoint* component : {&model.text_weights(), &model.transformer_weights(), &model.vae_weights()})
     for (const io::Safetensors& file : component->shards())
-      weights_.push_back({whole_path(file.file().path().native()), digest(file.file().bytes(), stop), file.file().bytes().size()});
+      weights_.push_back({whole_path(file.file().path().native()), digest(file.file(), stop), file.file().bytes().size()});
 }
 
 void Report::write(const std::vector<Job>& jobs, const Progress& progress, int threads) {

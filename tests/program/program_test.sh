@@ -42,7 +42,7 @@ accept init --preset tiny --seed 3 --output model --quiet
 ok=(generate --model model --prompt "a b" --steps 2 --quiet)
 
 # help, version, devices
-for command in "" generate encode-text tokenize encode decode inspect metadata plan init; do accept $command --help; done
+for command in "" generate encode-text tokenize encode decode inspect metadata plan verify init; do accept $command --help; done
 accept --version
 grep -q "^kinema [0-9]" log/out || fail "--version prints no version"
 accept --list-devices
@@ -178,6 +178,22 @@ accept "${ok[@]}" --output streamed.npy --stream-weights on --no-contact-sheet
 cmp v.npy streamed.npy || fail "streamed weights give another video"
 accept "${ok[@]}" --output roomy.npy --max-ram 2GiB --no-contact-sheet
 cmp v.npy roomy.npy || fail "--max-ram gives another video where there is room"
+
+# a test vector of a model, and files of tensors against each other
+accept verify --model model --write vector.safetensors --quiet --dtype f32
+accept verify --model model --reference vector.safetensors --quiet --dtype f32 --tolerance 0
+[ "$(grep -c ' ok$' log/out)" = 4 ] || fail "verify does not report four stages: $(cat log/out)"
+accept verify --model model --reference vector.safetensors --quiet --dtype f32 --threads 1 --tolerance 0
+accept init --preset tiny --seed 4 --output other --quiet
+expect 1 "prompt_embeds" verify --model other --reference vector.safetensors --quiet --dtype f32
+rm -rf other
+expect 3 "verify.safetensors" verify --model model
+expect 3 "nowhere" verify --model model --reference nowhere
+expect 3 "prompt_embeds" verify --model model --reference l.safetensors --quiet
+expect 2 "--tolerance" verify --model model --reference vector.safetensors --tolerance x
+accept verify --compare l.safetensors --reference l.safetensors
+expect 3 "frames" verify --compare l.safetensors --reference vector.safetensors
+expect 2 "--reference" verify --compare l.safetensors
 
 # an old file stays whole when a run fails
 cp v.npy old.npy

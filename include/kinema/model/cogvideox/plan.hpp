@@ -34,8 +34,9 @@ struct StagePlan {
   double mapped = 0;       ///< of these, in the memory map: the system may drop them under pressure
   double activations = 0;  ///< tensors
   double scratch = 0;      ///< working memory of kernels
+  double slack = 0;        ///< what the pool cannot reuse between tensors of different sizes
   double flops = 0;
-  double bytes() const { return weights + activations + scratch; }
+  double bytes() const { return weights + activations + scratch + slack; }
 };
 
 struct Plan {
@@ -103,10 +104,13 @@ StagePlan rehearse(const std::string& name, M& module, const std::string& compon
   weights.give(module, component);
   const auto rounded = static_cast<double>(dry.live());
   run();
-  StagePlan stage{name, 0, weights.mapped(), 0, static_cast<double>(dry.scratch()), dry.flops()};
+  StagePlan stage{name, 0, weights.mapped(), 0, static_cast<double>(dry.scratch()), 0, dry.flops()};
   const double packed = static_cast<double>(dry.live()) - rounded - stage.scratch;  // what stays with the weights
   stage.weights = weights.mapped() + rounded + packed;
   stage.activations = static_cast<double>(dry.peak()) - rounded - packed - stage.scratch;
+  // Measured: 4.6 GiB resident where the tensors of a decode take 3.9; runs of some ten MiB show none.
+  constexpr double many_regions = 256.0 * (1 << 20), lost_share = 0.2;
+  if (stage.activations > many_regions) stage.slack = lost_share * stage.activations;
   nn::release(module);
   return stage;
 }
