@@ -78,16 +78,16 @@ cogvideox::VaeTile named_tile(const TilingOptions& options) {
   return tile;
 }
 
-/// Tiles from the reference's size downwards, each half of the one before, as far as they cut the picture.
+/// Tiles from the reference's size downwards: the half, the third and so on of it, rounded so that the reference's
+/// overlaps of a sixth and a fifth are whole latents; only those that cut this picture.
 std::vector<cogvideox::VaeTile> smaller_tiles(const cogvideox::PipelineConfig& config, const cogvideox::ClipSize& size) {
   std::vector<cogvideox::VaeTile> tiles;
-  cogvideox::VaeTile tile;
-  std::int64_t height = config.vae.sample_height / 2, width = config.vae.sample_width / 2;
-  for (; height > 0 && width > 0; height /= 2, width /= 2) {
-    const std::int64_t f = config.factors().space;
-    tile.height = height / f * f, tile.width = width / f * f;
-    if (tile.height == 0 || tile.width == 0) break;
-    if (tiles_fit(config, tile, size.height, size.width)) tiles.push_back(tile);
+  const std::int64_t f = config.factors().space, height = config.vae.sample_height / 2, width = config.vae.sample_width / 2;
+  for (std::int64_t part = 1; part <= 6; ++part) {
+    cogvideox::VaeTile tile;
+    tile.height = part == 1 ? height : height / part / (6 * f) * (6 * f);
+    tile.width = part == 1 ? width : width / part / (5 * f) * (5 * f);
+    if (tile.height > 0 && tile.width > 0 && tiles_fit(config, tile, size.height, size.width)) tiles.push_back(tile);
   }
   return tiles;
 }
