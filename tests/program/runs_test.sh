@@ -240,7 +240,7 @@ for attempt in 1 2 3 4 5; do
   mkdir gone
   "$kinema" "${long[@]}" --checkpoint-every 10 --output gone/v.npy >log/out 2>log/err &
   pid=$!
-  until grep -q "^denoise 15/" log/err; do sleep 0.01; done
+  until grep -qs "^denoise 15/" log/err || ! kill -0 $pid 2>/dev/null; do sleep 0.01; done
   rm -r gone
   wait $pid || fail "a vanished folder ends the run in attempt $attempt: $(tail -n 3 log/err)"
   [ -e gone ] && break  # else it was through already
