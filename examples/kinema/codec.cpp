@@ -186,7 +186,7 @@ void add_decode(CommandLine& line) {
   option(c, "--fps", o->fps, "frames per second of the file (default: 8, for 1.5 models 16)");
   c->add_flag("--no-metadata", o->no_metadata, "no side-car OUTPUT.json with the video's parameters, which latents of generate know");
   c->add_flag("--no-contact-sheet", o->no_contact_sheet, "no contact-sheet PNG beside the video");
-  option(c, "--output,-o,--output_path,--output-path", o->output, "what to write: .mp4, .png, .npy or .safetensors");
+  option(c, "--output,-o,--output_path,--output-path", o->output, "what to write: .mp4, .webm, .gif, .webp, .apng, .avi, .png, .npy or .safetensors");
 }
 
 }  // namespace program

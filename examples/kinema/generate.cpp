@@ -345,7 +345,7 @@ void add_generate(CommandLine& line) {
   option(c, "--config", o->config, "take what is not said here from a side-car (OUTPUT.json): the same video again, or a variation");
   c->add_flag("--no-metadata", o->no_metadata, "no side-car OUTPUT.json with the video's parameters");
   c->add_flag("--no-contact-sheet", o->no_contact_sheet, "no contact-sheet PNG beside the video");
-  option(c, "--output,-o,--output_path,--output-path", o->output, "what to write: .mp4, .png, .npy or .safetensors; beside it appear OUTPUT.json and a contact sheet");
+  option(c, "--output,-o,--output_path,--output-path", o->output, "what to write: .mp4, .webm, .gif, .webp, .apng, .avi, .png, .npy or .safetensors; beside it appear OUTPUT.json and a contact sheet");
 }
 
 }  // namespace program

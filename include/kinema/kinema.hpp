@@ -23,6 +23,7 @@
 #include <kinema/io/mapped_file.hpp>
 #include <kinema/io/npy.hpp>
 #include <kinema/io/orientation.hpp>
+#include <kinema/io/palette.hpp>
 #include <kinema/io/pixels.hpp>
 #include <kinema/io/sha256.hpp>
 #include <kinema/kernel/attention.hpp>

@@ -84,7 +84,7 @@ TEST_CASE("bytes are rounded to nearest even and NaN is an error with its place"
   const ScratchFolder folder;
   Tensor<> bad = clip(2, 2, 3);
   bad.data<float>()[18 + 9 + 3 + 1] = std::numeric_limits<float>::quiet_NaN();
-  for (const char* name : {"v.npy", "v.png", "v.mp4", "v.safetensors"}) {
+  for (const char* name : {"v.npy", "v.png", "v.mp4", "v.safetensors", "v.apng", "v.avi", "v.gif"}) {
     INFO(name);
     CHECK(contains(message_of<NonFiniteError>([&] { write(folder / name, narrow(bad, 2, 0, 2)); }),
                    ": frame 1: pixel at row 1, column 1, channel 1 is not a number"));
@@ -191,8 +191,8 @@ TEST_CASE("destinations are checked before the work and without a trace") {
   const auto bad_argument = [&](const std::string& name) {
     return message_of<ArgumentError>([&] { io::check_frames_destination(folder / name); });
   };
-  CHECK(contains(bad_argument("v"), "an output needs an extension; allowed are .mp4, .png"));
-  CHECK(contains(bad_argument("v.avi"), "unknown extension \".avi\"; allowed are .mp4"));
+  CHECK(contains(bad_argument("v"), "an output needs an extension; allowed are .mp4, .webm"));
+  CHECK(contains(bad_argument("v.mkv"), "unknown extension \".mkv\"; allowed are .mp4, .webm, .gif, .webp, .apng, .avi, .png"));
   for (const char* name : {"%s.png", "%d_%d.png", "%5d.png", "%.png", "%0d.png", "%00d.png", "%010d.png", "a%%.png",
                            "%ld.png", "%n.png", "%"}) {
     INFO(name);
@@ -200,14 +200,14 @@ TEST_CASE("destinations are checked before the work and without a trace") {
   }
   CHECK(contains(message_of<IoError>([&] { io::check_frames_destination(folder / "sub.mp4"); }), "is a folder"));
   CHECK(contains(message_of<IoError>([&] { io::check_frames_destination(folder / "file/v.mp4"); }), "Not a directory"));
-  for (const char* name : {"v.mp4", "V.MP4", "f_%05d.png", "%d.png", "new/x.npy", "x.safetensors"})
+  for (const char* name : {"v.mp4", "V.MP4", "v.avi", "v.apng", "f_%05d.png", "%d.png", "new/x.npy", "x.safetensors"})
     CHECK_NOTHROW(io::check_frames_destination(folder / name));
   CHECK(folder.names() == Names{"file", "sub.mp4"});
 }
 
 TEST_CASE("sinks refuse what they cannot take and leave nothing") {
   const ScratchFolder folder;
-  for (const char* name : {"v.npy", "v.png", "v.mp4", "v.safetensors"}) {
+  for (const char* name : {"v.npy", "v.png", "v.mp4", "v.safetensors", "v.apng", "v.avi", "v.gif", "v.webm"}) {
     INFO(name);
     const auto sink = io::make_frame_sink(folder / name);
     CHECK_THROWS_AS(sink->finish(), ArgumentError);
@@ -224,10 +224,10 @@ TEST_CASE("sinks refuse what they cannot take and leave nothing") {
 
 TEST_CASE("a full disk keeps the old clip whole") {
   const ScratchFolder folder;
-  for (const char* name : {"v.npy", "v.safetensors", "v.mp4"}) folder.file(name, "old");
+  for (const char* name : {"v.npy", "v.safetensors", "v.mp4", "v.avi", "v.apng", "v.gif", "v.webm"}) folder.file(name, "old");
   ::rlimit before{};
   REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
-  for (const char* name : {"v.npy", "v.safetensors", "v.mp4", "v_%d.png"}) {
+  for (const char* name : {"v.npy", "v.safetensors", "v.mp4", "v.avi", "v.apng", "v.gif", "v.webm", "v_%d.png"}) {
     const ::rlimit small{50, before.rlim_max};
     REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
     std::string message;
@@ -239,8 +239,8 @@ TEST_CASE("a full disk keeps the old clip whole") {
     REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
     CHECK(contains(message, "File too large"));
   }
-  CHECK(folder.names() == Names{"v.mp4", "v.npy", "v.safetensors"});
-  for (const char* name : {"v.npy", "v.safetensors", "v.mp4"}) CHECK(bytes_of(folder / name) == "old");
+  CHECK(folder.names() == Names{"v.apng", "v.avi", "v.gif", "v.mp4", "v.npy", "v.safetensors", "v.webm"});
+  for (const char* name : {"v.npy", "v.safetensors", "v.mp4", "v.avi", "v.apng", "v.gif", "v.webm"}) CHECK(bytes_of(folder / name) == "old");
 }
 
 TEST_CASE("contact sheets") {

@@ -55,11 +55,6 @@ inline std::string first_names(const std::vector<std::string>& names, std::size_
   return out;
 }
 
-inline bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  const auto low = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return low(x) == low(y); });
-}
-
 /// Shard names are names in the index's folder and nothing else: an index must not reach other files.
 inline void check_shard_name(const Json& where, std::string_view name) {
   const bool plain = !name.empty() && name != "." && name != ".." &&

@@ -1,15 +1,21 @@
 // kinema/io/frames.hpp - clips in and out by what the file is: videos, pictures, folders of pictures, arrays.
 //
-// In: the content decides. Out: the extension decides, .mp4 .png .npy .safetensors. Sinks take frames as they are ready,
-// so memory does not depend on the length of the clip, and everything appears under its name only in finish().
+// In: the content decides. Out: the extension decides. Sinks take frames as they are ready, so memory does not depend on
+// the length of the clip (but for .webp, whose encoder keeps what it has seen), and everything appears under its name only
+// in finish(). Without FFmpeg, pictures, arrays, .apng and .avi can be written; video files cannot be read.
 #pragma once
 
+#include <kinema/io/apng.hpp>
+#include <kinema/io/avi.hpp>
 #include <kinema/io/checkpoint.hpp>
-#include <kinema/io/image.hpp>
-#include <kinema/io/npy.hpp>
-#include <kinema/io/pixels.hpp>
+#include <kinema/io/frame_sink.hpp>
+#include <kinema/io/gif_comment.hpp>
+#if KINEMA_WITH_FFMPEG
 #include <kinema/io/video.hpp>
-#include <kinema/tensor/slice.hpp>
+#define KINEMA_MEDIA with_ffmpeg
+#else
+#define KINEMA_MEDIA without_ffmpeg
+#endif
 
 namespace kinema::inline KINEMA_ABI::io {
 
@@ -89,22 +95,6 @@ inline Tensor<> read_folder(const std::filesystem::path& folder, std::int64_t at
   return stack(std::move(frames));
 }
 
-inline Tensor<> read_video(const std::filesystem::path& path, std::int64_t at_most) {
-  VideoLimits limits;
-  limits.frames = std::max(limits.frames, at_most);
-  VideoReader video(path, limits);
-  std::vector<Tensor<>> frames;
-  while (static_cast<std::int64_t>(frames.size()) < at_most) {
-    Tensor<> f = video.next();
-    if (!f) break;
-    if (static_cast<std::int64_t>(f.bytes()) > max_clip_bytes / static_cast<std::int64_t>(frames.size() + 1))
-      throw IoError(cat(shown(path), ": more than ", max_clip_bytes, " bytes of frames"));
-    frames.push_back(std::move(f));
-  }
-  if (frames.empty()) throw IoError(cat(shown(path), ": the video has no frames"));
-  return stack(std::move(frames));
-}
-
 /// Arrays: [F, H, W, 3] (or one frame, [H, W, 3]), u8 or f32 in [0, 1].
 inline Tensor<> check_array(Tensor<> t, const std::filesystem::path& path, std::int64_t at_most) {
   if (t.rank() == 3) t = unsqueeze(t, 0);
@@ -126,9 +116,64 @@ inline Tensor<> check_array(Tensor<> t, const std::filesystem::path& path, std::
   return t;
 }
 
+/// A sink on a writer that is made at the first frame, when the size is known: (path, width, height, rate, tags).
+template <class Writer>
+class WriterSink : public FrameSink {
+ public:
+  WriterSink(const std::filesystem::path& path, double rate, const Tags& tags) : FrameSink(path), rate_(rate), tags_(tags) { check_tags(tags); }
+
+ private:
+  void write(const Tensor<>& frame, const std::string& where) override {
+    if (!writer_) writer_ = std::make_unique<Writer>(path_, frame.size(1), frame.size(0), rate_, tags_);
+    writer_->add(picture_to_u8(frame, where));
+  }
+  void close() override {
+    writer_->finish();
+    files_ = {path_};
+  }
+  double rate_;
+  Tags tags_;
+  std::unique_ptr<Writer> writer_;
+};
+
+// What FFmpeg changes has that in its name, as everything has the switches of core/config.hpp.
+inline namespace KINEMA_MEDIA {
+
+#if !KINEMA_WITH_FFMPEG
+[[noreturn]] inline void refuse_video(const std::filesystem::path& path, std::string_view what) {
+  throw Unsupported(cat(shown(path), ": this build has no FFmpeg and cannot ", what, " such files"));
+}
+inline Tensor<> read_video(const std::filesystem::path& path, std::int64_t) { refuse_video(path, "read"); }
+inline bool is_video_extension(std::string_view e) { return e == ".mp4" || e == ".webm" || e == ".gif" || e == ".webp"; }
+[[noreturn]] inline void require_encoder(const std::filesystem::path& path, std::string_view) { refuse_video(path, "write"); }
+#else
+inline Tensor<> read_video(const std::filesystem::path& path, std::int64_t at_most) {
+  VideoLimits limits;
+  limits.frames = std::max(limits.frames, at_most);
+  VideoReader video(path, limits);
+  std::vector<Tensor<>> frames;
+  while (static_cast<std::int64_t>(frames.size()) < at_most) {
+    Tensor<> f = video.next();
+    if (!f) break;
+    if (static_cast<std::int64_t>(f.bytes()) > max_clip_bytes / static_cast<std::int64_t>(frames.size() + 1))
+      throw IoError(cat(shown(path), ": more than ", max_clip_bytes, " bytes of frames"));
+    frames.push_back(std::move(f));
+  }
+  if (frames.empty()) throw IoError(cat(shown(path), ": the video has no frames"));
+  return stack(std::move(frames));
+}
+inline bool is_video_extension(std::string_view e) { return find_video_format(e) != nullptr; }
+/// Throws Unsupported if this FFmpeg has no encoder for it.
+inline void require_encoder(const std::filesystem::path&, std::string_view extension) { static_cast<void>(encoder_of(*find_video_format(extension))); }
+#endif
+
+}  // namespace KINEMA_MEDIA
+
 }  // namespace detail
 
-/// A clip from a video, a PNG or JPEG picture (one frame), a folder of such pictures (in the natural order of their names;
+inline namespace KINEMA_MEDIA {
+
+/// A clip from a video or animation, a PNG or JPEG picture (one frame), a folder of such pictures (in the natural order of their names;
 /// contact sheets and previews are skipped), a .npy array, or the tensor `frames` of a .safetensors file.
 ///   returns [F, H, W, 3], u8, or f32 in [0, 1] for arrays of that; at most the first `at_most` frames
 /// Throws IoError.
@@ -146,198 +191,29 @@ inline Tensor<> read_frames(const std::filesystem::path& path, std::int64_t at_m
   const std::string extension = detail::lower_extension(path);
   if (head.starts_with("\x93NUMPY") || extension == ".npy") return detail::check_array(read_npy(path), path, at_most);
   if (extension == ".safetensors") return detail::check_array(Safetensors(path).get("frames"), path, at_most);
+  if (at_most > 1 && detail::is_png(head) && detail::is_animated_png(MappedFile(path).bytes())) return detail::read_video(path, at_most);
   if (detail::is_png(head) || detail::is_jpeg(head) || extension == ".png" || extension == ".jpg" ||
       extension == ".jpeg")
     return unsqueeze(read_image(path), 0);
   return detail::read_video(path, at_most);
 }
 
-/// Takes the frames of a clip one after the other.
-class FrameSink {
- public:
-  virtual ~FrameSink() = default;
-  /// One frame [H, W, 3] or several [F, H, W, 3], u8 or floating in [0, 1] (clamped), on the host, any strides. All of one
-  /// size. Throws NonFiniteError for NaN, IoError if it cannot be written.
-  void add(const Tensor<>& frames) {
-    detail::expect_frames(name(), frames);
-    if (frames.rank() == 3) return add_one(frames);
-    for (std::int64_t f = 0; f < frames.size(0); ++f) add_one(select(frames, 0, f));
-  }
-  /// Everything is on the disk under its name. Throws ArgumentError if there was no frame.
-  void finish() {
-    if (count_ == 0) throw ArgumentError(cat(name(), ": a clip needs at least one frame"));
-    close();
-  }
-  std::int64_t frames() const { return count_; }
-  /// What was asked for, and after finish() the files that were written.
-  std::string name() const { return shown(path_); }
-  const std::vector<std::filesystem::path>& files() const { return files_; }
-
- protected:
-  explicit FrameSink(std::filesystem::path path) : path_(std::move(path)) {}
-  virtual void write(const Tensor<>& frame, const std::string& where) = 0;
-  virtual void close() = 0;
-
-  std::filesystem::path path_;
-  std::vector<std::filesystem::path> files_;
-  std::int64_t count_ = 0;
-
- private:
-  void add_one(const Tensor<>& frame) {
-    if (count_ == 0) size_ = frame.shape();
-    if (!(frame.shape() == size_))
-      throw ShapeError(cat(name(), ": frame ", count_, " is ", frame.shape(), ", the frames before are ", size_));
-    write(frame, cat(name(), ": frame ", count_));
-    ++count_;
-  }
-  Shape size_;
-};
-
-namespace detail {
-
-class Mp4Sink : public FrameSink {
- public:
-  Mp4Sink(const std::filesystem::path& path, double rate) : FrameSink(path), rate_(rate) {}
-
- private:
-  void write(const Tensor<>& frame, const std::string& where) override {
-    if (!video_) video_ = std::make_unique<VideoWriter>(path_, frame.size(1), frame.size(0), rate_);
-    video_->add(picture_to_u8(frame, where));
-  }
-  void close() override {
-    video_->finish();
-    files_ = {path_};
-  }
-  double rate_;
-  std::unique_ptr<VideoWriter> video_;
-};
-
-class NpySink : public FrameSink {
- public:
-  explicit NpySink(const std::filesystem::path& path) : FrameSink(path) {}
-
- private:
-  void write(const Tensor<>& frame, const std::string& where) override {
-    if (!array_) array_ = std::make_unique<NpyWriter>(path_, DType::f32, frame.shape());
-    array_->add(picture_to_f32(frame, where));
-  }
-  void close() override {
-    array_->finish();
-    files_ = {path_};
-  }
-  std::unique_ptr<NpyWriter> array_;
-};
-
-/// One tensor `frames`, f32 [F, H, W, 3]; the header is written last, into a space of fixed size.
-class SafetensorsSink : public FrameSink {
- public:
-  explicit SafetensorsSink(const std::filesystem::path& path) : FrameSink(path) {}
-
- private:
-  static constexpr std::size_t header_bytes = 256;
-
-  void write(const Tensor<>& frame, const std::string& where) override {
-    if (!file_) {
-      file_ = std::make_unique<FileWriter>(path_);
-      file_->write(std::string(header_bytes, ' '));
-      shape_ = frame.shape();
-    }
-    const Tensor<> t = picture_to_f32(frame, where);
-    file_->write(t.ref().data, t.bytes());
-  }
-  void close() override {
-    JsonWriter json(false);
-    json.begin_object().key("__metadata__").begin_object().field("format", "pt").end().key("frames").begin_object();
-    json.field("dtype", "F32").field("shape", std::vector<std::int64_t>{count_, shape_[0], shape_[1], 3});
-    json.field("data_offsets",
-               std::vector<std::int64_t>{0, static_cast<std::int64_t>(file_->position() - header_bytes)})
-        .end()
-        .end();
-    std::string header(8, '\0');
-    header[0] = static_cast<char>((header_bytes - 8) & 255);
-    header += json.text();
-    header.resize(header_bytes, ' ');
-    file_->write_at(0, header.data(), header.size());
-    file_->commit();
-    files_ = {path_};
-  }
-  std::unique_ptr<FileWriter> file_;
-  Shape shape_;
-};
-
-/// "frame_%05d.png" split at its number; without one, "_%05d" is put before the extension if there are several frames.
-struct PngPattern {
-  std::filesystem::path folder;
-  std::string before, after;
-  int width = 0;
-  bool numbered = false;
-
-  explicit PngPattern(const std::filesystem::path& path) : folder(path.parent_path()) {
-    const std::string name = path.filename().native();
-    const auto fail = [&] {
-      throw ArgumentError(
-          cat(shown(path), ": a picture pattern may hold one %d or %0Nd (N from 1 to 9) and no other %"));
-    };
-    const std::size_t percent = name.find('%');
-    if (percent == std::string::npos) {
-      before = name.substr(0, name.size() - path.extension().native().size());
-      after = path.extension().native();
-      return;
-    }
-    numbered = true;
-    std::size_t at = percent + 1;
-    if (at + 1 < name.size() && name[at] == '0' && name[at + 1] >= '1' && name[at + 1] <= '9') {
-      width = name[at + 1] - '0';
-      at += 2;
-    }
-    if (at >= name.size() || name[at] != 'd') fail();
-    before = name.substr(0, percent);
-    after = name.substr(at + 1);
-    if (after.find('%') != std::string::npos) fail();
-  }
-  std::filesystem::path name(std::int64_t i, std::int64_t count) const {
-    if (!numbered && count == 1) return folder / (before + after);
-    std::string number = std::to_string(i);
-    const std::size_t digits = static_cast<std::size_t>(numbered ? width : 5);
-    if (number.size() < digits) number.insert(0, digits - number.size(), '0');
-    return folder / cat(before, numbered ? "" : "_", number, after);
-  }
-};
-
-class PngSink : public FrameSink {
- public:
-  explicit PngSink(const std::filesystem::path& path) : FrameSink(path), pattern_(path) {}
-
- private:
-  void write(const Tensor<>& frame, const std::string& where) override {
-    group_.add(pattern_.name(count_, 2)).write(png_bytes(picture_to_u8(frame, where)));
-  }
-  void close() override {
-    std::vector<std::filesystem::path> names;
-    for (std::int64_t i = 0; i < count_; ++i) names.push_back(pattern_.name(i, count_));
-    group_.commit(names);
-    files_ = std::move(names);
-  }
-  PngPattern pattern_;
-  FileGroup group_;
-};
-
-}  // namespace detail
-
 /// Checks an output name before any work, creating nothing: the extension is known (ArgumentError lists them), a picture
-/// pattern is well-formed, the place can be written (IoError), and there is an encoder for .mp4 (Unsupported).
+/// pattern is well-formed, the place can be written (IoError), and there is an encoder for it (Unsupported).
 inline void check_frames_destination(const std::filesystem::path& path) {
   detail::refuse_nul(path);
   const std::string extension = detail::lower_extension(path);
   struct stat s {};
   if (::stat(path.c_str(), &s) == 0 && S_ISDIR(s.st_mode))
     throw IoError(cat(shown(path), ": an output must be a file name, is a folder"));
-  if (extension != ".mp4" && extension != ".png" && extension != ".npy" && extension != ".safetensors")
+  static constexpr std::string_view own[] = {".png", ".apng", ".avi", ".npy", ".safetensors"};
+  if (std::find(std::begin(own), std::end(own), extension) == std::end(own) && !detail::is_video_extension(extension))
     throw ArgumentError(
         cat(shown(path), ": ",
             extension.empty() ? "an output needs an extension"
                               : cat("unknown extension \"", printable(extension, 40), "\""),
-            "; allowed are .mp4, .png (one picture, or a sequence such as frame_%05d.png), .npy and .safetensors"));
+            "; allowed are .mp4, .webm, .gif, .webp, .apng, .avi, .png (one picture, or a sequence such as frame_%05d.png), "
+            ".npy and .safetensors"));
   if (extension == ".png") {
     const detail::PngPattern pattern(path);
     check_destination(pattern.name(0, 1));
@@ -345,18 +221,50 @@ inline void check_frames_destination(const std::filesystem::path& path) {
     return;
   }
   check_destination(path);
-  if (extension == ".mp4") h264_encoder();
+  if (detail::is_video_extension(extension)) detail::require_encoder(path, extension);
 }
 
-/// The sink for an output name: .mp4 (H.264), .png (x.png for one frame, x_00000.png … for several, or a pattern such as
-/// frame_%05d.png, counted from 0), .npy and .safetensors (f32 [F, H, W, 3]; tensor `frames`). Checks as above.
-inline std::unique_ptr<FrameSink> make_frame_sink(const std::filesystem::path& path, double frames_per_second = 8) {
+/// The sink for an output name. By its extension:
+///   .mp4 (H.264), .webm (VP9 or VP8), .gif, .webp (animated)   through FFmpeg
+///   .avi (JPEG pictures), .apng (lossless)                     without it
+///   .png                  x.png for one frame, x_00000.png … for several, or a pattern such as frame_%05d.png, from 0
+///   .npy, .safetensors    f32 [F, H, W, 3]; tensor `frames`
+/// `tags` are stored in every file that can hold texts, which .npy and .webp cannot. Checks as above.
+inline std::unique_ptr<FrameSink> make_frame_sink(const std::filesystem::path& path, double frames_per_second = 8, const Tags& tags = {}) {
   check_frames_destination(path);
   const std::string extension = detail::lower_extension(path);
-  if (extension == ".mp4") return std::make_unique<detail::Mp4Sink>(path, frames_per_second);
-  if (extension == ".png") return std::make_unique<detail::PngSink>(path);
+  if (extension == ".png") return std::make_unique<detail::PngSink>(path, tags);
   if (extension == ".npy") return std::make_unique<detail::NpySink>(path);
-  return std::make_unique<detail::SafetensorsSink>(path);
+  if (extension == ".safetensors") return std::make_unique<detail::SafetensorsSink>(path, tags);
+  if (extension == ".apng") return std::make_unique<detail::WriterSink<ApngWriter>>(path, frames_per_second, tags);
+  if (extension == ".avi") return std::make_unique<detail::WriterSink<AviWriter>>(path, frames_per_second, tags);
+#if KINEMA_WITH_FFMPEG
+  return std::make_unique<detail::WriterSink<VideoWriter>>(path, frames_per_second, tags);
+#else
+  detail::refuse_video(path, "write");
+#endif
 }
+
+/// The texts that a media file carries, in its order; names as they are stored, those of .webm in small letters. The
+/// metadata of a .safetensors file counts; files without texts have none. Throws IoError.
+inline Tags read_tags(const std::filesystem::path& path) {
+  const std::string extension = detail::lower_extension(path);
+  if (extension == ".safetensors") {
+    const Safetensors file(path);
+    return {file.metadata().begin(), file.metadata().end()};
+  }
+  const MappedFile file(path);
+  const std::string_view head(reinterpret_cast<const char*>(file.bytes().data()), std::min<std::size_t>(file.bytes().size(), 16));
+  if (detail::is_png(head)) return detail::png_tags(file.bytes(), shown(path));
+  if (detail::is_gif(head)) return detail::gif_tags(file.bytes(), shown(path));
+  if (detail::is_jpeg(head) || head.starts_with("\x93NUMPY")) return {};
+#if KINEMA_WITH_FFMPEG
+  return VideoReader(path).tags();
+#else
+  detail::refuse_video(path, "read");
+#endif
+}
+
+}  // namespace KINEMA_MEDIA
 
 }  // namespace kinema::inline KINEMA_ABI::io

@@ -1,4 +1,4 @@
-// kinema/io/image.hpp - PNG and JPEG pictures as u8 RGB, and Pillow's Lanczos resize; the adapter of stb_image.
+// kinema/io/image.hpp - PNG and JPEG pictures as u8 RGB, texts in PNG, and Pillow's Lanczos resize; the adapter of stb_image.
 //
 // stb shows what it could read of a damaged file as if it were whole. So before it sees a byte, the container is walked
 // here: sizes against the limits, every PNG chunk with its checksum up to IEND, every JPEG marker up to EOI. The content
@@ -8,6 +8,7 @@
 
 #include <kinema/io/elements.hpp>
 #include <kinema/io/orientation.hpp>
+#include <kinema/io/tags.hpp>
 
 #if !defined(KINEMA_WITH_STB) || !KINEMA_WITH_STB
 #error "kinema: io/image.hpp needs stb; compile with KINEMA_WITH_STB=1 (link kinema::image)"
@@ -22,6 +23,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
@@ -36,15 +38,63 @@ inline constexpr std::int64_t max_image_pixels = std::int64_t{1} << 26;
 
 namespace detail {
 
-/// Most that stb may allocate at once for the picture at hand; a decompression bomb ends here.
-inline std::size_t& stb_limit() {
-  thread_local std::size_t bytes = 0;
-  return bytes;
-}
-inline void* stb_allocate(std::size_t bytes) { return bytes > stb_limit() ? nullptr : std::malloc(bytes); }
-inline void* stb_reallocate(void* p, std::size_t bytes) {
-  return bytes > stb_limit() ? nullptr : std::realloc(p, bytes);
-}
+/// What stb allocates for one picture: no block above `limit`, which ends a decompression bomb, and nothing outlives it,
+/// so that exceptions may leave stb's functions.
+class StbMemory {
+ public:
+  explicit StbMemory(std::size_t limit) : limit_(limit), outer_(std::exchange(current(), this)) { list_.next = list_.before = &list_; }
+  StbMemory(const StbMemory&) = delete;
+  StbMemory& operator=(const StbMemory&) = delete;
+  ~StbMemory() {
+    while (list_.next != &list_) release(list_.next + 1);
+    current() = outer_;
+  }
+  static void* allocate(std::size_t bytes) { return bytes > current()->limit_ ? nullptr : current()->link(std::malloc(sizeof(Block) + bytes)); }
+  /// For the writer, which does not check.
+  static void* allocate_or_throw(std::size_t bytes) {
+    void* p = allocate(bytes);
+    return p != nullptr ? p : throw MemoryError(cat("picture: no memory for ", bytes, " bytes"));
+  }
+  static void* reallocate(void* p, std::size_t bytes) {
+    if (p == nullptr) return allocate(bytes);
+    if (bytes > current()->limit_) return nullptr;
+    Block* b = static_cast<Block*>(p) - 1;
+    b->unlink();
+    void* moved = std::realloc(b, sizeof(Block) + bytes);
+    void* now = current()->link(moved != nullptr ? moved : b);
+    return moved != nullptr ? now : nullptr;
+  }
+  static void* reallocate_or_throw(void* p, std::size_t bytes) {
+    void* moved = reallocate(p, bytes);
+    return moved != nullptr ? moved : throw MemoryError(cat("picture: no memory for ", bytes, " bytes"));
+  }
+  static void release(void* p) {
+    if (p == nullptr) return;
+    Block* b = static_cast<Block*>(p) - 1;
+    b->unlink();
+    std::free(b);
+  }
+
+ private:
+  struct alignas(std::max_align_t) Block {
+    Block *next, *before;
+    void unlink() const { next->before = before, before->next = next; }
+  };
+  static StbMemory*& current() {
+    thread_local StbMemory* memory = nullptr;
+    return memory;
+  }
+  void* link(void* memory) {
+    if (memory == nullptr) return nullptr;
+    Block* b = new (memory) Block{list_.next, &list_};
+    list_.next = list_.next->before = b;
+    return b + 1;
+  }
+  std::size_t limit_;
+  StbMemory* outer_;
+  Block list_;
+};
+
 [[noreturn]] inline void stb_assertion() { throw IoError("picture: malformed (an assumption of the decoder failed)"); }
 
 /// A private copy in every translation unit: it cannot clash with a program's own stb.
@@ -67,13 +117,13 @@ namespace stb {
 #define STBI_NO_LINEAR
 #define STBI_NO_HDR
 #define STBI_MAX_DIMENSIONS 16384
-#define STBI_MALLOC(n) ::kinema::io::detail::stb_allocate(n)
-#define STBI_REALLOC(p, n) ::kinema::io::detail::stb_reallocate(p, n)
-#define STBI_FREE(p) std::free(p)
+#define STBI_MALLOC(n) ::kinema::io::detail::StbMemory::allocate(n)
+#define STBI_REALLOC(p, n) ::kinema::io::detail::StbMemory::reallocate(p, n)
+#define STBI_FREE(p) ::kinema::io::detail::StbMemory::release(p)
 #define STBI_ASSERT(x) ((x) ? void() : ::kinema::io::detail::stb_assertion())
-#define STBIW_MALLOC(n) std::malloc(n)
-#define STBIW_REALLOC(p, n) std::realloc(p, n)
-#define STBIW_FREE(p) std::free(p)
+#define STBIW_MALLOC(n) ::kinema::io::detail::StbMemory::allocate_or_throw(n)
+#define STBIW_REALLOC(p, n) ::kinema::io::detail::StbMemory::reallocate_or_throw(p, n)
+#define STBIW_FREE(p) ::kinema::io::detail::StbMemory::release(p)
 #define STBIW_ASSERT(x) ((x) ? void() : ::kinema::io::detail::stb_assertion())
 #if __has_include(<stb/stb_image.h>)
 #include <stb/stb_image.h>
@@ -136,38 +186,120 @@ inline std::uint32_t png_checksum(std::span<const unsigned char> bytes) {
   return ~c;
 }
 
-/// All chunks with their checksums, from IHDR to IEND. Bytes after IEND are ignored.
-inline PictureFacts walk_png(std::span<const unsigned char> file, std::string_view where) {
+/// f(kind, body, where it begins) for all chunks from IHDR to IEND, checksums checked. Bytes after IEND are ignored.
+template <class F>
+void for_each_png_chunk(std::span<const unsigned char> file, std::string_view where, const F& f) {
   const auto fail = [&](std::size_t at, const std::string& what) -> void {
     throw IoError(cat(where, ": PNG: ", what, " at byte ", at));
   };
-  PictureFacts facts;
-  std::size_t at = 8;
-  bool has_data = false;
-  for (;;) {
+  for (std::size_t at = 8;;) {
     const std::size_t left = file.size() - at;
     if (left < 12) fail(at, cat("is truncated: a chunk needs 12 bytes, ", left, " are left"));
     const std::uint64_t length = big_endian_32(&file[at]);
     const std::string_view kind(reinterpret_cast<const char*>(&file[at + 4]), 4);
     if (length > left - 12)
       fail(at, cat("is truncated: chunk ", printable(kind), " has ", length, " bytes, ", left - 12, " are left"));
-    const auto body = file.subspan(at + 8, length);
     if (png_checksum(file.subspan(at + 4, length + 4)) != big_endian_32(&file[at + 8 + length]))
       fail(at, cat("checksum of chunk ", printable(kind), " is wrong"));
-    if (at == 8 && (kind != "IHDR" || length != 13)) fail(at, "must begin with IHDR");
+    if ((at == 8) != (kind == "IHDR")) fail(at, at == 8 ? "must begin with IHDR" : "has a second IHDR");
+    if (kind == "IHDR" && length != 13) fail(at, cat("IHDR must have 13 bytes, has ", length));
+    f(kind, file.subspan(at + 8, length), at);
+    at += 12 + length;
+    if (kind == "IEND") return;
+  }
+}
+
+inline PictureFacts walk_png(std::span<const unsigned char> file, std::string_view where) {
+  PictureFacts facts;
+  bool has_data = false;
+  for_each_png_chunk(file, where, [&](std::string_view kind, std::span<const unsigned char> body, std::size_t at) {
+    const auto fail = [&](std::string_view what) { throw IoError(cat(where, ": PNG: ", what, " at byte ", at)); };
     if (kind == "IHDR") {
-      if (at != 8) fail(at, "has a second IHDR");
       facts.width = big_endian_32(&body[0]);
       facts.height = big_endian_32(&body[4]);
     }
-    if (kind == "CgBI") fail(at, "is of Apple's private variant");
+    if (kind == "CgBI") fail("is of Apple's private variant");
     has_data = has_data || kind == "IDAT";
     if (kind == "eXIf") facts.exif = body;
-    at += 12 + length;
-    if (kind != "IEND") continue;
-    if (!has_data) fail(at, "has no picture data (IDAT)");
-    return facts;
+    if (kind == "IEND" && !has_data) fail("has no picture data (IDAT)");
+  });
+  return facts;
+}
+
+inline void append_big_endian_32(std::string& out, std::uint64_t v) {
+  for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(v >> shift & 255);
+}
+
+inline void append_png_chunk(std::string& out, std::string_view kind, std::string_view body) {
+  append_big_endian_32(out, body.size());
+  const std::size_t begin = out.size();
+  out.append(kind).append(body);
+  append_big_endian_32(out, png_checksum({reinterpret_cast<const unsigned char*>(out.data()) + begin, out.size() - begin}));
+}
+
+/// tEXt where the text is ASCII, which every program reads, else iTXt. Source: PNG specification, 11.3.4.
+inline std::string png_text_chunks(const Tags& tags) {
+  check_tags(tags);
+  std::string out;
+  for (const auto& [name, text] : tags) {
+    const bool ascii = std::all_of(text.begin(), text.end(), [](char c) { return (c >= 0x20 && c < 0x7F) || c == '\n'; });
+    append_png_chunk(out, ascii ? "tEXt" : "iTXt", cat(name, '\0', ascii ? std::string_view() : std::string_view("\0\0\0\0", 4), text));
   }
+  return out;
+}
+
+/// The inflated bytes of a zlib stream, at most `limit`. Throws IoError.
+inline std::string inflated(std::string_view data, std::size_t limit, std::string_view where) {
+  const StbMemory memory(limit);
+  int size = 0;
+  const char* bytes = stb::stbi_zlib_decode_malloc_guesssize_headerflag(data.data(), static_cast<int>(data.size()), 4096, &size, 1);
+  if (bytes == nullptr) throw IoError(cat(where, ": malformed compressed text, or more than ", limit, " bytes of it"));
+  return {bytes, static_cast<std::size_t>(size)};
+}
+
+/// Latin-1 as UTF-8.
+inline std::string from_latin_1(std::string_view s) {
+  std::string out;
+  for (const char c : s) {
+    const auto b = static_cast<unsigned char>(c);
+    if (b < 0x80) out += c;
+    else (out += static_cast<char>(0xC0 | b >> 6)) += static_cast<char>(0x80 | (b & 0x3F));
+  }
+  return out;
+}
+
+/// The texts of a PNG file: tEXt, zTXt and iTXt. Throws IoError for malformed ones.
+inline Tags png_tags(std::span<const unsigned char> file, std::string_view where) {
+  Tags tags;
+  std::size_t total = 0;
+  for_each_png_chunk(file, where, [&](std::string_view kind, std::span<const unsigned char> body, std::size_t at) {
+    if (kind != "tEXt" && kind != "zTXt" && kind != "iTXt") return;
+    const std::string place = cat(where, ": PNG: chunk ", kind, " at byte ", at);
+    std::string_view rest(reinterpret_cast<const char*>(body.data()), body.size());
+    const auto next = [&] {  // up to the NUL
+      const std::size_t end = rest.find('\0');
+      if (end == std::string_view::npos) throw IoError(cat(place, ": a part of the text does not end"));
+      const std::string_view part = rest.substr(0, end);
+      rest.remove_prefix(end + 1);
+      return part;
+    };
+    const std::string name = from_latin_1(next());
+    bool compressed = kind == "zTXt";
+    if (kind != "tEXt") {
+      const std::size_t flags = kind == "zTXt" ? 1 : 2;  // method; or whether it is compressed, and the method
+      if (rest.size() < flags || rest[flags - 1] != '\0') throw IoError(cat(place, ": unknown compression"));
+      compressed = compressed || rest[0] != '\0';
+      rest.remove_prefix(flags);
+    }
+    if (kind == "iTXt") next(), next();  // language, translated name
+    std::string text = compressed ? inflated(rest, max_tag_bytes, place) : std::string(rest);
+    if (kind != "iTXt") text = from_latin_1(text);
+    if (first_invalid_utf8(text) != std::string_view::npos) throw IoError(cat(place, ": the text is not UTF-8"));
+    total += text.size();
+    if (total > max_tag_bytes) throw IoError(cat(place, ": more than ", max_tag_bytes, " bytes of text"));
+    tags.emplace_back(name, std::move(text));
+  });
+  return tags;
 }
 
 /// Whether the tables of a DHT segment fill it exactly, with at most 256 codes each: stb_image trusts the counts and would
@@ -328,19 +460,18 @@ inline Tensor<> parse_image(std::span<const unsigned char> file, std::string_vie
     throw IoError(cat(where, ": a picture file of ", file.size(), " bytes, at most ", INT_MAX, " are read"));
 
   // 16 bytes a pixel: RGBA of 16 bits, doubled because buffers grow by doubling.
-  detail::stb_limit() = static_cast<std::size_t>(facts.width * facts.height) * 16 + (std::size_t{1} << 20);
+  const detail::StbMemory memory(static_cast<std::size_t>(facts.width * facts.height) * 16 + (std::size_t{1} << 20));
   int width = 0, height = 0, channels = 0;
-  const std::unique_ptr<unsigned char, void (*)(void*)> pixels(
-      detail::stb::stbi_load_from_memory(file.data(), static_cast<int>(file.size()), &width, &height, &channels, 3),
-      [](void* p) { std::free(p); });
-  if (!pixels)
+  const unsigned char* pixels =
+      detail::stb::stbi_load_from_memory(file.data(), static_cast<int>(file.size()), &width, &height, &channels, 3);
+  if (pixels == nullptr)
     throw IoError(cat(where, ": malformed ", detail::is_png(head) ? "PNG" : "JPEG", ": ",
                       printable(detail::stb::stbi_failure_reason(), 100)));
   if (static_cast<std::uint64_t>(width) != facts.width || static_cast<std::uint64_t>(height) != facts.height)
     throw IoError(
         cat(where, ": decoded to ", width, "x", height, " pixels, its header says ", facts.width, "x", facts.height));
   Tensor<> image = empty({height, width, 3}, DType::u8);
-  std::memcpy(image.ref().data, pixels.get(), image.bytes());
+  std::memcpy(image.ref().data, pixels, image.bytes());
   return detail::apply_orientation(image, detail::exif_orientation(facts.exif));
 }
 
@@ -349,28 +480,51 @@ inline Tensor<> read_image(const std::filesystem::path& path) {
   return parse_image({reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()}, path.native());
 }
 
-/// The bytes of a PNG file. `image` is u8 [H, W, 3] on the host, any strides.
-inline std::string png_bytes(const Tensor<>& image) {
-  detail::expect_picture("png", image);
+namespace detail {
+
+/// Calls stb's `write(append, &out, width, height, packed pixels)` with a picture of any strides.
+template <class F>
+std::string encoded(std::string_view format, const Tensor<>& image, const F& write) {
+  expect_picture(format, image);
   if (image.size(0) < 1 || image.size(1) < 1 || image.size(0) > max_image_side || image.size(1) > max_image_side)
-    throw ArgumentError(cat("png: sides must be 1 to ", max_image_side, ", got ", image.size(1), "x", image.size(0)));
+    throw ArgumentError(cat(format, ": sides must be 1 to ", max_image_side, ", got ", image.size(1), "x", image.size(0)));
   std::string packed;
   packed.reserve(image.bytes());
-  detail::for_each_run(image, [&](const unsigned char* data, std::size_t bytes) {
-    packed.append(reinterpret_cast<const char*>(data), bytes);
-  });
+  for_each_run(image, [&](const unsigned char* data, std::size_t bytes) { packed.append(reinterpret_cast<const char*>(data), bytes); });
   std::string out;
+  const StbMemory memory(SIZE_MAX / 2);
   const auto append = [](void* to, void* data, int bytes) {
     static_cast<std::string*>(to)->append(static_cast<const char*>(data), static_cast<std::size_t>(bytes));
   };
-  const int width = static_cast<int>(image.size(1)), height = static_cast<int>(image.size(0));
-  if (detail::stb::stbi_write_png_to_func(append, &out, width, height, 3, packed.data(), 3 * width) == 0)
-    throw MemoryError("png: no memory to compress a picture");
+  if (write(append, &out, static_cast<int>(image.size(1)), static_cast<int>(image.size(0)), packed.data()) == 0)
+    throw MemoryError(cat(format, ": no memory to compress a picture"));
   return out;
 }
 
+inline constexpr std::size_t png_head = 8 + 25;  ///< bytes before the second chunk: signature and IHDR
+
+}  // namespace detail
+
+/// The bytes of a PNG file. `image` is u8 [H, W, 3] on the host, any strides; `tags` become its texts.
+inline std::string png_bytes(const Tensor<>& image, const Tags& tags = {}) {
+  std::string out = detail::encoded("png", image, [](auto append, void* to, int w, int h, const char* pixels) {
+    return detail::stb::stbi_write_png_to_func(append, to, w, h, 3, pixels, 3 * w);
+  });
+  return tags.empty() ? out : out.insert(detail::png_head, detail::png_text_chunks(tags));
+}
+
+/// The bytes of a JPEG file; quality 1 to 100. `image` as for png_bytes.
+inline std::string jpeg_bytes(const Tensor<>& image, int quality = 95) {
+  if (quality < 1 || quality > 100) throw ArgumentError(cat("jpeg: quality must be 1 to 100, got ", quality));
+  return detail::encoded("jpeg", image, [&](auto append, void* to, int w, int h, const char* pixels) {
+    return detail::stb::stbi_write_jpg_to_func(append, to, w, h, 3, pixels, quality);
+  });
+}
+
 /// Writes a PNG file, atomically.
-inline void write_png(const std::filesystem::path& path, const Tensor<>& image) { write_file(path, png_bytes(image)); }
+inline void write_png(const std::filesystem::path& path, const Tensor<>& image, const Tags& tags = {}) {
+  write_file(path, png_bytes(image, tags));
+}
 
 /// Resizes u8 [H, W, 3] with a Lanczos filter of support 3; every byte equals Pillow's Image.resize(…, LANCZOS).
 /// Two passes, each only where the size changes, rounded to 8 bits in between. Pillow 13 takes the vertical one first

@@ -100,6 +100,12 @@ inline std::string_view other_format(std::string_view head) {
   return {};
 }
 
+/// ASCII letters compare without their case.
+inline bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  const auto low = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return low(x) == low(y); });
+}
+
 inline void refuse_nul(const std::filesystem::path& path) {
   if (path.empty()) throw IoError("a file name is empty");
   if (path.native().find('\0') != std::string::npos)

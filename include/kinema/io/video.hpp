@@ -1,4 +1,4 @@
-// kinema/io/video.hpp - video files read frame by frame, and H.264 in mp4 written frame by frame; the adapter of FFmpeg.
+// kinema/io/video.hpp - video files read frame by frame; mp4, webm, gif and webp written so; the adapter of FFmpeg.
 //
 // FFmpeg sees bytes of ours and no file names: a playlist cannot make it open other files or the network, and every
 // failed read or write carries the system's reason. Encoding uses one thread, because the bits of an x264 stream depend
@@ -6,7 +6,9 @@
 #pragma once
 
 #include <kinema/io/elements.hpp>
+#include <kinema/io/gif_comment.hpp>
 #include <kinema/io/orientation.hpp>
+#include <kinema/io/palette.hpp>
 
 #if !defined(KINEMA_WITH_FFMPEG) || !KINEMA_WITH_FFMPEG
 #error "kinema: io/video.hpp needs FFmpeg's libraries; compile with KINEMA_WITH_FFMPEG=1 (link kinema::video)"
@@ -191,6 +193,21 @@ class VideoReader {
   }
   /// Frames returned so far.
   std::int64_t position() const { return count_; }
+  /// The container's texts, in its order. Matroska stores names in capitals; they come back in small letters.
+  Tags tags() const {
+    const bool small = std::string_view(format_->iformat->name).find("matroska") != std::string_view::npos;
+    Tags out;
+    const AVDictionaryEntry* e = nullptr;
+    while ((e = av_dict_get(format_->metadata, "", e, AV_DICT_IGNORE_SUFFIX)) != nullptr) {
+      std::string name = e->key;
+      if (small)
+        for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+      if (name == "comment")
+        for (auto& tag : detail::tags_of_comment(e->value)) out.push_back(std::move(tag));
+      else out.emplace_back(std::move(name), e->value);
+    }
+    return out;
+  }
 
   /// The next frame, u8 [H, W, 3], or no tensor at the end.
   Tensor<> next() {
@@ -351,28 +368,59 @@ class VideoReader {
   int first_width_ = 0, first_height_ = 0;
 };
 
-/// The H.264 encoder of this machine's FFmpeg. Throws Unsupported if there is none: other codecs do not play everywhere.
-inline const AVCodec& h264_encoder() {
-  for (const char* name : {"libx264", "libopenh264"})
-    if (const AVCodec* codec = avcodec_find_encoder_by_name(name)) return *codec;
-  throw Unsupported(
-      "mp4: this FFmpeg has no H.264 encoder (libx264 or libopenh264), and mpeg4 would not play everywhere; write .png "
-      "or .npy");
+/// How FFmpeg writes one kind of file.
+struct VideoFormat {
+  std::string_view extension;
+  const char* muxer;
+  const char* encoders[2];  ///< in order of preference
+  const char* needs;        ///< what is missing if there is none
+  AVPixelFormat pixels;
+  std::int64_t least_side, multiple_of;
+};
+
+/// mpeg4 in mp4 would not play everywhere, so it is no substitute.
+inline constexpr VideoFormat video_formats[] = {
+    {".mp4", "mp4", {"libx264", "libopenh264"}, "H.264 encoder (libx264 or libopenh264)", AV_PIX_FMT_YUV420P, 2, 2},
+    {".webm", "webm", {"libvpx-vp9", "libvpx"}, "VP9 or VP8 encoder (libvpx)", AV_PIX_FMT_YUV420P, 2, 2},
+    {".gif", "gif", {"gif", nullptr}, "GIF encoder", AV_PIX_FMT_PAL8, 1, 1},
+    {".webp", "webp", {"libwebp_anim", nullptr}, "encoder of animated WebP (libwebp_anim)", AV_PIX_FMT_RGB32, 1, 1}};
+
+/// The format of an extension in small letters, or null.
+inline const VideoFormat* find_video_format(std::string_view extension) {
+  for (const VideoFormat& f : video_formats)
+    if (f.extension == extension) return &f;
+  return nullptr;
 }
 
-/// Writes H.264 (yuv420p, BT.709) in mp4, index first so that it plays while it loads. The file appears in finish().
+/// This machine's encoder for a format. Throws Unsupported if FFmpeg was built without it.
+inline const AVCodec& encoder_of(const VideoFormat& format) {
+  for (const char* name : format.encoders)
+    if (const AVCodec* codec = name == nullptr ? nullptr : avcodec_find_encoder_by_name(name)) return *codec;
+  throw Unsupported(cat(format.extension, ": this FFmpeg has no ", format.needs, "; write .avi, .apng, .png or .npy"));
+}
+
+/// Writes what the file's extension says: H.264 in mp4 (index first, so that it plays while it loads) or VP9 in webm, both
+/// yuv420p of BT.709 and visually lossless; gif with 255 colours for each frame; animated webp. Tags go into the container;
+/// webp has none. The file appears in finish().
 class VideoWriter {
  public:
-  VideoWriter(const std::filesystem::path& path, std::int64_t width, std::int64_t height, double frames_per_second)
-      : path_(path), width_(width), height_(height) {
+  VideoWriter(const std::filesystem::path& path, std::int64_t width, std::int64_t height, double frames_per_second, const Tags& tags = {})
+      : path_(path), width_(width), height_(height), tags_(tags) {
     detail::silence_av_log();
-    if (width < 2 || height < 2 || width > 16384 || height > 16384 || width % 2 != 0 || height % 2 != 0)
-      throw ArgumentError(cat(shown(path_), ": H.264 in yuv420p needs even sides of 2 to 16384 pixels, got ", width,
+    detail::check_tags(tags);
+    std::string extension = path.extension().native();
+    for (char& c : extension) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    const VideoFormat* format = find_video_format(extension);
+    if (format == nullptr) throw ArgumentError(cat(shown(path_), ": a video must be .mp4, .webm, .gif or .webp"));
+    kind_ = format;
+    const std::int64_t least = kind_->least_side, step = kind_->multiple_of;
+    if (width < least || height < least || width > 16384 || height > 16384 || width % step != 0 || height % step != 0)
+      throw ArgumentError(cat(shown(path_), ": ", kind_->muxer, " needs ", step == 2 ? "even " : "", "sides of ", least, " to 16384 pixels, got ", width,
                               "x", height, "; write .png or .npy"));
     if (!(frames_per_second > 0 && frames_per_second <= 1000))
       throw ArgumentError(
           cat(shown(path_), ": frames per second must be above 0 and at most 1000, got ", frames_per_second));
-    const AVCodec& encoder = h264_encoder();
+    const AVCodec& encoder = encoder_of(*kind_);
     output_ = std::make_unique<detail::AvOutput>(path);
     rate_ = av_d2q(frames_per_second, 100000);
     open_container();
@@ -383,10 +431,11 @@ class VideoWriter {
     stream_->avg_frame_rate = rate_;
     check(avcodec_parameters_from_context(stream_->codecpar, codec_.get()), "cannot describe the stream");
     AVDictionary* options = nullptr;
-    av_dict_set(&options, "movflags", "+faststart", 0);
+    if (is("mp4")) av_dict_set(&options, "movflags", tags.empty() ? "+faststart" : "+faststart+use_metadata_tags", 0);
+    if (is("gif") || is("webp")) av_dict_set(&options, "loop", "0", 0);  // for ever
     const int written = avformat_write_header(format_.get(), &options);
     av_dict_free(&options);
-    check(written, "cannot write the mp4 header");
+    check(written, "cannot write the header");
   }
 
   /// Appends a frame, u8 [H, W, 3] on the host, any strides.
@@ -404,11 +453,16 @@ class VideoWriter {
         bytes -= some;
       }
     });
-    check(av_frame_make_writable(frame_.get()), "no memory for a frame");
-    const std::uint8_t* const planes[4] = {rgb_->data(), nullptr, nullptr, nullptr};
-    const int lines[4] = {static_cast<int>(rgb_->line), 0, 0, 0};
-    check(sws_scale(scale_.get(), planes, lines, 0, static_cast<int>(height_), frame_->data, frame_->linesize),
-          "cannot convert a frame");
+    if (is("gif")) {  // a frame of its own each: the palette travels in it
+      new_frame();
+      fill_paletted();
+    } else {
+      check(av_frame_make_writable(frame_.get()), "no memory for a frame");
+      const std::uint8_t* const planes[4] = {rgb_->data(), nullptr, nullptr, nullptr};
+      const int lines[4] = {static_cast<int>(rgb_->line), 0, 0, 0};
+      check(sws_scale(scale_.get(), planes, lines, 0, static_cast<int>(height_), frame_->data, frame_->linesize),
+            "cannot convert a frame");
+    }
     frame_->pts = count_++;
     check(avcodec_send_frame(codec_.get(), frame_.get()), cat("frame ", count_ - 1, " cannot be encoded"));
     drain();
@@ -419,10 +473,14 @@ class VideoWriter {
     if (count_ == 0) throw ArgumentError(cat(shown(path_), ": a video needs at least one frame"));
     check(avcodec_send_frame(codec_.get(), nullptr), "cannot finish the encoding");
     drain();
-    check(av_write_trailer(format_.get()), "cannot write the mp4 index");
+    check(av_write_trailer(format_.get()), "cannot write the index");
     avio_flush(io_.get());
     check(io_->error, "cannot write");
     if (output_->failure) std::rethrow_exception(output_->failure);
+    if (is("gif") && !tags_.empty()) {  // in the place of the trailer, and the trailer again
+      const std::string comment = detail::gif_comment(tags_) + ';';
+      output_->file.write_at(output_->file.size() - 1, comment.data(), comment.size());
+    }
     output_->file.commit();
   }
   std::int64_t frames() const { return count_; }
@@ -440,10 +498,14 @@ class VideoWriter {
     if (result < 0) fail(result, what);
   }
 
+  bool is(std::string_view muxer) const { return muxer == kind_->muxer; }
+
   void open_container() {
     AVFormatContext* format = nullptr;
-    check(avformat_alloc_output_context2(&format, nullptr, "mp4", nullptr), "FFmpeg cannot write mp4");
+    check(avformat_alloc_output_context2(&format, nullptr, kind_->muxer, nullptr), cat("FFmpeg cannot write ", kind_->muxer));
     format_.reset(format);
+    if (is("mp4") || is("webm"))
+      for (const auto& [name, text] : tags_) check(av_dict_set(&format->metadata, name.c_str(), text.c_str(), 0), "no memory for the tags");
     auto* buffer = static_cast<unsigned char*>(av_malloc(detail::av_buffer_bytes));
     if (buffer == nullptr) throw MemoryError(cat(shown(path_), ": no memory for the video"));
     io_.reset(avio_alloc_context(buffer, detail::av_buffer_bytes, 1, output_.get(), nullptr, detail::AvOutput::write,
@@ -461,44 +523,78 @@ class VideoWriter {
     codec_ = detail::av_made(avcodec_alloc_context3(&encoder), path_);
     codec_->width = static_cast<int>(width_);
     codec_->height = static_cast<int>(height_);
-    codec_->pix_fmt = AV_PIX_FMT_YUV420P;
+    codec_->pix_fmt = kind_->pixels;
     codec_->time_base = av_inv_q(rate_);
     codec_->framerate = rate_;
     codec_->thread_count = 1;
-    codec_->colorspace = AVCOL_SPC_BT709;
-    codec_->color_primaries = AVCOL_PRI_BT709;
-    codec_->color_trc = AVCOL_TRC_BT709;
-    codec_->color_range = AVCOL_RANGE_MPEG;
+    const bool yuv = kind_->pixels == AV_PIX_FMT_YUV420P;
+    if (yuv) {
+      codec_->colorspace = AVCOL_SPC_BT709;
+      codec_->color_primaries = AVCOL_PRI_BT709;
+      codec_->color_trc = AVCOL_TRC_BT709;
+      codec_->color_range = AVCOL_RANGE_MPEG;
+    }
     codec_->flags |= AV_CODEC_FLAG_BITEXACT;
     if ((format_->oformat->flags & AVFMT_GLOBALHEADER) != 0) codec_->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
     AVDictionary* options = nullptr;
-    if (std::string_view(encoder.name) == "libx264") {
+    const std::string_view name = encoder.name;
+    const std::int64_t plenty = static_cast<std::int64_t>(0.3 * static_cast<double>(width_ * height_) * av_q2d(rate_)) + 100'000;
+    if (name == "libx264") {
       av_dict_set(&options, "preset", "medium", 0);
       av_dict_set(&options, "crf", "17", 0);  // visually lossless
-    } else {
-      codec_->bit_rate = static_cast<std::int64_t>(0.3 * static_cast<double>(width_ * height_) * av_q2d(rate_)) +
-                         100'000;
+    } else if (name == "libvpx-vp9") {
+      av_dict_set(&options, "deadline", "good", 0);
+      av_dict_set(&options, "cpu-used", "3", 0);
+      av_dict_set(&options, "crf", "18", 0);
+      codec_->bit_rate = 0;  // quality decides
+    } else if (name == "libvpx") {
+      av_dict_set(&options, "crf", "8", 0);
+      codec_->bit_rate = 4 * plenty;  // the most it may take
+    } else if (name == "libwebp_anim") {
+      av_dict_set(&options, "quality", "90", 0);
+    } else if (name == "libopenh264") {
+      codec_->bit_rate = plenty;
     }
     const int opened = avcodec_open2(codec_.get(), &encoder, &options);
     av_dict_free(&options);
     check(opened, cat("the encoder ", encoder.name, " refuses ", width_, "x", height_, " at ", av_q2d(rate_),
                       " frames per second"));
     packet_ = detail::av_made(av_packet_alloc(), path_);
+    if (kind_->pixels != AV_PIX_FMT_PAL8) {
+      new_frame();
+      scale_ = detail::av_made(
+          sws_getContext(codec_->width, codec_->height, AV_PIX_FMT_RGB24, codec_->width, codec_->height, kind_->pixels,
+                         SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP, nullptr, nullptr, nullptr),
+          path_);
+    }
+    if (yuv)
+      sws_setColorspaceDetails(scale_.get(), sws_getCoefficients(SWS_CS_ITU709), 1, sws_getCoefficients(SWS_CS_ITU709), 0,
+                               0, 1 << 16, 1 << 16);
+    rgb_ = std::make_unique<detail::PaddedPicture>(width_, height_);
+  }
+  void new_frame() {
     frame_ = detail::av_made(av_frame_alloc(), path_);
-    frame_->format = AV_PIX_FMT_YUV420P;
+    frame_->format = kind_->pixels;
     frame_->width = codec_->width;
     frame_->height = codec_->height;
     frame_->colorspace = codec_->colorspace;
     frame_->color_range = codec_->color_range;
     check(av_frame_get_buffer(frame_.get(), 0), "no memory for a frame");
-    scale_ = detail::av_made(
-        sws_getContext(codec_->width, codec_->height, AV_PIX_FMT_RGB24, codec_->width, codec_->height,
-                       AV_PIX_FMT_YUV420P, SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP, nullptr, nullptr,
-                       nullptr),
-        path_);
-    sws_setColorspaceDetails(scale_.get(), sws_getCoefficients(SWS_CS_ITU709), 1, sws_getCoefficients(SWS_CS_ITU709), 0,
-                             0, 1 << 16, 1 << 16);
-    rgb_ = std::make_unique<detail::PaddedPicture>(width_, height_);
+  }
+  /// The picture in rgb_ with a palette; the colour after the last is transparent, for what stays as it was.
+  void fill_paletted() {
+    Tensor<> packed = empty({height_, width_, 3}, DType::u8);
+    for (std::int64_t y = 0; y < height_; ++y)
+      std::memcpy(packed.data<std::uint8_t>() + y * width_ * 3, rgb_->data() + y * rgb_->line, static_cast<std::size_t>(width_) * 3);
+    const detail::Paletted picture(packed);
+    for (std::int64_t y = 0; y < height_; ++y)
+      std::memcpy(frame_->data[0] + y * frame_->linesize[0], picture.index.data() + y * width_, static_cast<std::size_t>(width_));
+    std::uint32_t table[256] = {};
+    for (std::size_t i = 0; i < picture.colours.size(); ++i) {
+      const auto& c = picture.colours[i];
+      table[i] = 0xFF000000u | std::uint32_t{c[0]} << 16 | std::uint32_t{c[1]} << 8 | c[2];
+    }
+    std::memcpy(frame_->data[1], table, sizeof table);
   }
   /// Writes what the encoder has ready.
   void drain() {
@@ -516,6 +612,8 @@ class VideoWriter {
 
   std::filesystem::path path_;
   std::int64_t width_, height_;
+  Tags tags_;
+  const VideoFormat* kind_ = nullptr;
   AVRational rate_{};
   std::unique_ptr<detail::AvOutput> output_;
   detail::Av<AVIOContext> io_;
