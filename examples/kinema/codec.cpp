@@ -148,11 +148,12 @@ void decode(const DecodeOptions& o) {
   Progress progress(o.common.quiet);
   pipeline.set_callbacks(session.callbacks(progress));
   const double rate = o.fps ? fps : stored.recipe && stored.recipe->fps ? *stored.recipe->fps : config.frames_per_second();
-  Extras extras{!o.no_contact_sheet, ""};
+  Extras extras{!o.no_contact_sheet, "", {}};
   if (stored.recipe && !o.no_metadata) {
     stored.recipe->fps = rate;
     stored.recipe->request.tile = tile;
     extras.side_car = stored.recipe->json();
+    extras.tags = stored.recipe->tags();
   }
   VideoOutput video(output, cogvideox::decoded_frames(latent_frames, k.time), rate, extras);
   const auto receive = [&](const Tensor<>& frames, std::int64_t) { video.add(frames); };
@@ -184,7 +185,7 @@ void add_decode(CommandLine& line) {
   o->memory.add_to(c, false);
   option(c, "--latents", o->latents, "safetensors file with a tensor latents");
   option(c, "--fps", o->fps, "frames per second of the file (default: 8, for 1.5 models 16)");
-  c->add_flag("--no-metadata", o->no_metadata, "no side-car OUTPUT.json with the video's parameters, which latents of generate know");
+  c->add_flag("--no-metadata", o->no_metadata, "no parameters (which latents of generate know) in the video, and no side-car OUTPUT.json");
   c->add_flag("--no-contact-sheet", o->no_contact_sheet, "no contact-sheet PNG beside the video");
   option(c, "--output,-o,--output_path,--output-path", o->output, "what to write: .mp4, .webm, .gif, .webp, .apng, .avi, .png, .npy or .safetensors");
 }

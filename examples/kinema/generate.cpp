@@ -343,7 +343,7 @@ void add_generate(CommandLine& line) {
   option(c, "--report", o->report, "also write what ran: stages, times, memory, versions, SHA-256 of the weights; .json");
   option(c, "--resume", o->resume, "continue an unfinished run (OUTPUT.run.safetensors) with the same result; needs no other flag");
   option(c, "--config", o->config, "take what is not said here from a side-car (OUTPUT.json): the same video again, or a variation");
-  c->add_flag("--no-metadata", o->no_metadata, "no side-car OUTPUT.json with the video's parameters");
+  c->add_flag("--no-metadata", o->no_metadata, "no parameters in the video (.mp4, .png) and no side-car OUTPUT.json");
   c->add_flag("--no-contact-sheet", o->no_contact_sheet, "no contact-sheet PNG beside the video");
   option(c, "--output,-o,--output_path,--output-path", o->output, "what to write: .mp4, .webm, .gif, .webp, .apng, .avi, .png, .npy or .safetensors; beside it appear OUTPUT.json and a contact sheet");
 }

@@ -117,7 +117,7 @@ void write_latents(const std::string& path, const Tensor<>& latents, const std::
 void print_path(const std::string& path) { std::printf("%s\n", printable(path, 4096).c_str()); }
 
 VideoOutput::VideoOutput(const std::string& path, std::int64_t frames, double fps, const Extras& extras)
-    : side_car_path_(side_car_path(path)), side_car_(extras.side_car), sink_(io::make_frame_sink(path, fps)) {
+    : side_car_path_(side_car_path(path)), side_car_(extras.side_car), sink_(io::make_frame_sink(path, fps, extras.tags)) {
   if (!extras.contact_sheet) return;
   sheet_path_ = io::contact_sheet_path(path).native();
   sheet_ = std::make_unique<io::ContactSheet>(frames);

@@ -27,10 +27,11 @@ kinema::Tensor<> read_embeds(const std::string& path, const kinema::Shape& shape
 /// The i-th of several outputs: v.mp4 → v_0.mp4, f_%05d.png → f_0_%05d.png.
 std::string numbered(const std::string& output, std::size_t i);
 
-/// What is written beside the frames of a video.
+/// What is written beside the frames of a video, and into its file.
 struct Extras {
   bool contact_sheet = true;
-  std::string side_car;  ///< text of the JSON file; empty: none
+  std::string side_car;   ///< text of the JSON file; empty: none
+  kinema::io::Tags tags;
 };
 
 /// Where the side-car of an output belongs: v.mp4.json.

@@ -16,31 +16,43 @@ using namespace kinema;
 
 struct Options { Text path; };
 
-/// The JSON text that belongs to a file, and where it stood.
+/// The JSON text that belongs to a file, and where it stood; none if there is no such text.
 struct Found { std::string text, where; };
 
-Found found_in(const std::string& path) {
-  const std::string extension = std::filesystem::path(path).extension().native();
-  if (extension == ".safetensors") {
-    const io::Safetensors file(path);
-    const auto entry = file.metadata().find("kinema");
-    if (entry != file.metadata().end()) return {entry->second, cat(path, ": kinema")};
-  }
-  const std::string json = extension == ".json" ? path : side_car_path(path);
-  std::error_code error;
-  if (extension != ".json" && !std::filesystem::exists(json, error)) {
-    io::RegularFile must_exist(path);
-    throw Failure(ExitCode::file, cat(printable(path, 4096), ": carries no parameters of kinema, and there is no ", printable(json, 4096)));
-  }
-  return {io::read_file(json, io::JsonLimits().bytes), json};
-}
-
-void metadata(const Options& o) {
-  const Found found = found_in(required(o.path, "FILE"));
+Recipe recipe_in(const Found& found) {
   const io::Json json = io::Json::parse(found.text, found.where);
   if (!json.has("kinema") || !json.has("request")) throw Failure(ExitCode::file, cat(json.where(), ": holds no parameters of kinema"));
-  std::printf("%s\n", read_recipe(json).json().c_str());
+  return read_recipe(json);
 }
+
+std::optional<Found> found_inside(const std::string& path) {
+  if (std::filesystem::path(path).extension() == ".safetensors") {
+    const io::Safetensors file(path);
+    const auto entry = file.metadata().find("kinema");
+    return entry == file.metadata().end() ? std::nullopt : std::optional(Found{entry->second, cat(path, ": kinema")});
+  }
+  for (const auto& [name, text] : io::read_tags(path))
+    if (name == "kinema") return Found{text, cat(path, ": kinema")};
+  return std::nullopt;
+}
+
+/// A side-car says more (folders) than the tags of the same run, but may be that of an older file.
+Found found_in(const std::string& path) {
+  if (std::filesystem::path(path).extension() == ".json") return {io::read_file(path, io::JsonLimits().bytes), path};
+  std::error_code error;
+  const std::string side_car = side_car_path(path);
+  std::optional<Found> beside;
+  if (std::filesystem::exists(side_car, error)) beside = Found{io::read_file(side_car, io::JsonLimits().bytes), side_car};
+  // A pattern such as frame_%05d.png is no file; arrays have no place for tags.
+  const bool is_file = std::filesystem::exists(path, error), is_array = std::filesystem::path(path).extension() == ".npy";
+  const std::optional<Found> inside = (is_file && !is_array) || !beside ? found_inside(path) : std::nullopt;
+  if (inside && beside && recipe_in(*beside).json(true) == recipe_in(*inside).json(true)) return *beside;
+  if (inside) return *inside;
+  if (beside) return *beside;
+  throw Failure(ExitCode::file, cat(printable(path, 4096), ": carries no parameters of kinema, and there is no ", printable(side_car, 4096)));
+}
+
+void metadata(const Options& o) { std::printf("%s\n", recipe_in(found_in(required(o.path, "FILE"))).json().c_str()); }
 
 }  // namespace
 

@@ -81,7 +81,7 @@ void Production::denoise(std::vector<Job>& jobs) {
     current_ = &job;
     pipeline_.denoise(job.ask, *job.state, stop_);
     current_ = nullptr;
-    job.kept.keep_latents(*job.state, job.size.surplus, {document(job, true), delivery_.side_car ? document(job, false) : ""}, job.latents);
+    job.kept.keep_latents(*job.state, job.size.surplus, {document(job, true), delivery_.metadata ? document(job, false) : ""}, job.latents);
     job.state->text = job.state->image_latents = {};
     job.state->sampler = {};
     job.ask.prompt_embeds = {};
@@ -101,7 +101,8 @@ void Production::announce(const Job& job, const std::vector<Job>& jobs) {
 }
 
 void Production::decode(Job& job) {
-  const Extras extras{delivery_.contact_sheet, delivery_.side_car ? document(job, false) : ""};
+  Extras extras{delivery_.contact_sheet, "", {}};
+  if (delivery_.metadata) extras.side_car = document(job, false), extras.tags = job.recipe.tags();
   VideoOutput video(job.output, job.size.decoded_frames, *job.recipe.fps, extras);
   pipeline_.decode(job.state->latents, job.size.surplus, [&](const Tensor<>& frames, std::int64_t) { video.add(frames); }, stop_, job.ask.tile);
   stop_.check();

@@ -30,7 +30,7 @@ struct Job {
 struct Delivery {
   std::int64_t checkpoint_every = 0;       ///< steps between writes of the unfinished run; 0: only at Ctrl-C
   std::int64_t preview_every = 0;          ///< steps between previews; 0: none
-  bool contact_sheet = true, side_car = true;
+  bool contact_sheet = true, metadata = true;  ///< metadata: side-car and tags
   std::vector<std::string> resume_command, decode_command;  ///< words of what continues a run and what decodes its latents
 };
 

@@ -1,6 +1,7 @@
 // examples/kinema/recipe.hpp - everything that decides the bits of a video, as JSON: in side-cars, tags and unfinished runs.
 #pragma once
 
+#include <kinema/io/tags.hpp>
 #include <kinema/model/cogvideox/request_json.hpp>
 
 #include <optional>
@@ -29,6 +30,8 @@ struct Recipe {
   std::string json(bool names_only = false) const;
   /// The lines that image and video sites read: prompt, negative prompt, "Steps: 50, Sampler: DDIM, CFG scale: 6, …".
   std::string parameters() const;
+  /// Both, for the inside of a file that may be shared: without folders.
+  kinema::io::Tags tags() const { return {{"parameters", parameters()}, {"kinema", json(true)}}; }
 };
 
 /// Throws ConfigError, naming file and field, for what Recipe::json() cannot have written; fields that it does not know

@@ -210,6 +210,28 @@ expect 3 "carries no parameters" metadata model/vae/diffusion_pytorch_model.safe
 expect 3 "holds no parameters" metadata model/vae/config.json
 expect 2 "FILE: is required" metadata
 
+# the parameters travel inside the video too, without folders, and are enough to make it again
+mkdir alone
+accept "${short[@]}" --output t.mp4
+accept metadata t.mp4
+cmp log/out t.mp4.json || fail "kinema metadata of an mp4 with its side-car: $(cat log/out)"
+mv t.mp4 alone && rm t.mp4.json
+accept metadata alone/t.mp4
+grep -q '"path": "model"' log/out && grep -q '"seed": 42' log/out || fail "kinema metadata of an mp4 alone: $(cat log/out)"
+cp log/out alone/r.json
+accept generate --config alone/r.json --model model --output alone/u.npy --quiet --no-contact-sheet
+cmp short.npy alone/u.npy || fail "an mp4's own parameters make another video"
+accept "${short[@]}" --output alone/t.png
+rm alone/t.png.json
+accept metadata alone/t_00003.png
+grep -q '"prompt": "a b"' log/out || fail "a png has no parameters: $(cat log/out)"
+grep -aq "Steps: 2, Sampler: DDIM, CFG scale: 6, Seed: 42, Size: 64x64" alone/t_00003.png || fail "a png has no parameters as text"
+accept "${short[@]}" --output alone/bare.mp4 --no-metadata
+expect 3 "carries no parameters" metadata alone/bare.mp4
+accept "${short[@]}" --output alone/bare.png --no-metadata
+expect 3 "carries no parameters" metadata alone/bare_00000.png
+rm -r alone
+
 # several prompts: each video equals that of a run of its own, bit for bit
 printf 'a b\r\n\n  \nsomething else\na b' >prompts.txt
 several=(generate --model model --steps 2 --quiet --no-contact-sheet --output many.npy)
