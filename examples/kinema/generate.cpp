@@ -129,6 +129,7 @@ std::vector<std::string> delivery_words(const Options& o) {
   std::vector<std::string> words;
   if (o.common.device) words.insert(words.end(), {"--device", *o.common.device});
   if (o.common.threads) words.insert(words.end(), {"--threads", *o.common.threads});
+  if (o.memory.max_ram) words.insert(words.end(), {"--max-ram", *o.memory.max_ram});
   if (o.fps) words.insert(words.end(), {"--fps", *o.fps});
   if (o.no_contact_sheet) words.push_back("--no-contact-sheet");
   if (o.no_metadata) words.push_back("--no-metadata");
@@ -148,6 +149,7 @@ std::vector<std::string> decode_command(const std::string& program, const Option
 std::vector<std::string> resume_command(const std::string& program, const Options& o) {
   std::vector<std::string> words{program, "generate"};
   if (o.latents) words.insert(words.end(), {"--save-latents", *o.latents});
+  if (o.memory.stream) words.insert(words.end(), {"--stream-weights", *o.memory.stream});
   if (o.report) words.insert(words.end(), {"--report", *o.report});
   if (o.preview) words.insert(words.end(), {"--preview", *o.preview});
   const std::vector<std::string> more = delivery_words(o);
@@ -343,7 +345,7 @@ void add_generate(CommandLine& line) {
   option(c, "--report", o->report, "also write what ran: stages, times, memory, versions, SHA-256 of the weights; .json");
   option(c, "--resume", o->resume, "continue an unfinished run (OUTPUT.run.safetensors) with the same result; needs no other flag");
   option(c, "--config", o->config, "take what is not said here from a side-car (OUTPUT.json): the same video again, or a variation");
-  c->add_flag("--no-metadata", o->no_metadata, "no parameters in the video (.mp4, .png) and no side-car OUTPUT.json");
+  c->add_flag("--no-metadata", o->no_metadata, "no parameters in the video and no side-car OUTPUT.json");
   c->add_flag("--no-contact-sheet", o->no_contact_sheet, "no contact-sheet PNG beside the video");
   option(c, "--output,-o,--output_path,--output-path", o->output, "what to write: .mp4, .webm, .gif, .webp, .apng, .avi, .png, .npy or .safetensors; beside it appear OUTPUT.json and a contact sheet");
 }

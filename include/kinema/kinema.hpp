@@ -19,12 +19,14 @@
 #include <kinema/diffusion/schedule.hpp>
 #include <kinema/fwd.hpp>
 #include <kinema/io/elements.hpp>
+#include <kinema/io/exif.hpp>
 #include <kinema/io/file_writer.hpp>
 #include <kinema/io/mapped_file.hpp>
 #include <kinema/io/npy.hpp>
 #include <kinema/io/orientation.hpp>
 #include <kinema/io/palette.hpp>
 #include <kinema/io/pixels.hpp>
+#include <kinema/io/riff.hpp>
 #include <kinema/io/sha256.hpp>
 #include <kinema/kernel/attention.hpp>
 #include <kinema/kernel/conv.hpp>

@@ -122,6 +122,25 @@ TEST_CASE("animated webp has a frame for each picture") {
   for (std::size_t at = file.find("ANMF"); at != std::string::npos; at = file.find("ANMF", at + 1)) ++pictures;
   CHECK(pictures == 5);
   CHECK(file.substr(file.find("ANIM") + 12, 2) == std::string(2, '\0'));  // plays for ever
+  CHECK(file.substr(4, 4) == little(static_cast<std::uint32_t>(file.size() - 8)));
+  CHECK((file[20] & 0x08) != 0);  // says that there is Exif
+  CHECK(io::read_tags(folder / "v.webp") == two_tags);
+  write(folder / "bare.webp", moving(5, 32, 48));
+  CHECK(io::read_tags(folder / "bare.webp").empty());
+  CHECK(bytes_of(folder / "bare.webp").find("EXIF") == std::string::npos);
+}
+
+TEST_CASE("a webp of one picture has tags too, and reads as the same picture") {
+  if (!encodes(".webp")) return;
+  const ScratchFolder folder;
+  const Tensor<> clip = moving(1, 30, 41);
+  write(folder / "bare.webp", clip);
+  write(folder / "v.webp", clip, 8, two_tags);
+  CHECK(bytes_of(folder / "bare.webp").substr(12, 3) == "VP8");
+  CHECK(bytes_of(folder / "v.webp").substr(12, 4) == "VP8X");
+  CHECK(bytes_of(folder / "v.webp").substr(24, 6) == little(40).substr(0, 3) + little(29).substr(0, 3));
+  CHECK(io::read_tags(folder / "v.webp") == two_tags);
+  CHECK(difference(io::read_frames(folder / "v.webp"), io::read_frames(folder / "bare.webp")) == 0);
 }
 
 TEST_CASE("an .avi is what other players expect") {
@@ -209,6 +228,38 @@ TEST_CASE("texts of other programs, and damaged ones") {
   folder.file("v.gif", gif);
   CHECK(io::read_tags(folder / "v.gif")[0].first == "comment");
   CHECK(io::read_tags(folder / "v.gif")[0].second.substr(0, 10) == "just words");
+}
+
+TEST_CASE("the description of a webp, whole, cut and damaged") {
+  const ScratchFolder folder;
+  const std::vector<unsigned char> picture = [] {
+    const std::string bytes = "RIFF" + little(14) + "WEBPVP8 " + little(1) + std::string("x\0", 2);
+    return std::vector<unsigned char>(bytes.begin(), bytes.end());
+  }();
+  const std::string whole = io::detail::webp_with_tags(picture, 3, 2, {{"a", "some text"}});
+  CHECK(io::read_tags(folder.file("v.webp", whole)) == io::Tags{{"a", "some text"}});
+  std::size_t found = 0;
+  for (std::size_t size = 12; size < whole.size(); ++size) {
+    const auto path = folder.file("cut.webp", whole.substr(0, size));
+    try {
+      found += io::read_tags(path).size();  // between chunks
+    } catch (const IoError& e) {
+      CHECK(contains(e.what(), "cut.webp: WebP: is truncated"));
+    }
+  }
+  CHECK(found == 0);
+  for (std::size_t at = whole.find("EXIF") + 8; at < whole.size(); ++at) {
+    std::string bad = whole;
+    bad[at] = static_cast<char>(bad[at] ^ 0x80);
+    try {
+      static_cast<void>(io::read_tags(folder.file("bad.webp", bad)));
+    } catch (const IoError& e) {
+      CHECK(contains(e.what(), "the description is not UTF-8"));
+    }
+  }
+  std::string other = whole;
+  other.replace(whole.find("{"), 4, "text");
+  CHECK(io::read_tags(folder.file("other.webp", other))[0].first == "comment");
 }
 
 TEST_CASE("frame rates are fractions of whole numbers") {

@@ -212,24 +212,43 @@ expect 2 "FILE: is required" metadata
 
 # the parameters travel inside the video too, without folders, and are enough to make it again
 mkdir alone
-accept "${short[@]}" --output t.mp4
-accept metadata t.mp4
-cmp log/out t.mp4.json || fail "kinema metadata of an mp4 with its side-car: $(cat log/out)"
-mv t.mp4 alone && rm t.mp4.json
-accept metadata alone/t.mp4
-grep -q '"path": "model"' log/out && grep -q '"seed": 42' log/out || fail "kinema metadata of an mp4 alone: $(cat log/out)"
-cp log/out alone/r.json
-accept generate --config alone/r.json --model model --output alone/u.npy --quiet --no-contact-sheet
+for kind in mp4 webm gif webp apng avi safetensors; do
+  accept "${short[@]}" --output t.$kind
+  accept metadata t.$kind
+  cmp log/out t.$kind.json || fail "kinema metadata of t.$kind with its side-car: $(cat log/out)"
+  mv t.$kind alone && rm t.$kind.json
+  accept metadata alone/t.$kind
+  grep -q '"path": "model"' log/out && grep -q '"seed": 42' log/out || fail "kinema metadata of a .$kind alone: $(cat log/out)"
+  cp log/out alone/$kind.json
+  cmp alone/mp4.json alone/$kind.json || fail "a .$kind alone says something else than an .mp4"
+  accept "${short[@]}" --output alone/bare.$kind --no-metadata
+  [ -e alone/bare.$kind.json ] && fail "--no-metadata leaves a side-car of a .$kind"
+  grep -aqi "cfg_scale\|Sampler" alone/bare.$kind && fail "--no-metadata leaves parameters in a .$kind"
+  expect 3 "carries no parameters" metadata alone/bare.$kind
+done
+accept generate --config alone/mp4.json --model model --output alone/u.npy --quiet --no-contact-sheet
 cmp short.npy alone/u.npy || fail "an mp4's own parameters make another video"
 accept "${short[@]}" --output alone/t.png
 rm alone/t.png.json
 accept metadata alone/t_00003.png
-grep -q '"prompt": "a b"' log/out || fail "a png has no parameters: $(cat log/out)"
+cmp log/out alone/mp4.json || fail "a png says something else than an mp4: $(cat log/out)"
 grep -aq "Steps: 2, Sampler: DDIM, CFG scale: 6, Seed: 42, Size: 64x64" alone/t_00003.png || fail "a png has no parameters as text"
-accept "${short[@]}" --output alone/bare.mp4 --no-metadata
-expect 3 "carries no parameters" metadata alone/bare.mp4
 accept "${short[@]}" --output alone/bare.png --no-metadata
 expect 3 "carries no parameters" metadata alone/bare_00000.png
+# a side-car that lies beside another video than its own does not speak for it
+accept "${short[@]}" --seed 7 --output alone/t.mp4
+cp short.npy.json alone/t.mp4.json
+accept metadata alone/t.mp4
+grep -q '"seed": 7' log/out || fail "an older side-car is believed: $(cat log/out)"
+# decode puts in what the latents know
+for kind in mp4 webm gif webp apng avi png safetensors npy; do
+  accept decode --model model --latents l.safetensors --output alone/d.$kind --quiet --no-contact-sheet
+  rm alone/d.$kind.json
+  [ $kind = npy ] && continue
+  accept metadata "$(ls alone/d.$kind alone/d_00000.$kind 2>/dev/null | head -n 1)"
+  grep -q '"seed": 42' log/out || fail "decode writes a .$kind without parameters: $(cat log/out)"
+done
+cmp short.npy alone/d.npy || fail "decode makes another video than generate"
 rm -r alone
 
 # several prompts: each video equals that of a run of its own, bit for bit

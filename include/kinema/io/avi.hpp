@@ -4,6 +4,7 @@
 #pragma once
 
 #include <kinema/io/frame_sink.hpp>
+#include <kinema/io/riff.hpp>
 
 #include <optional>
 
@@ -36,11 +37,7 @@ class AviWriter {
     if (after > largest_file) throw IoError(cat(shown(path_), ": an .avi file holds at most 2 GiB; frame ", index_.size(), " would exceed that, write .mp4"));
     index_.push_back({static_cast<std::uint32_t>(file_->position() - movie_at_), static_cast<std::uint32_t>(jpeg.size())});
     largest_frame_ = std::max(largest_frame_, jpeg.size());
-    std::string chunk = "00dc";
-    number(chunk, jpeg.size());
-    chunk += jpeg;
-    if (jpeg.size() % 2 != 0) chunk += '\0';
-    file_->write(chunk);
+    file_->write(detail::riff_chunk("00dc", jpeg));
   }
   /// Throws ArgumentError if there is no frame.
   void finish() {
@@ -49,9 +46,9 @@ class AviWriter {
     std::string index;
     for (const Entry& e : index_) {
       index += "00dc";
-      for (const std::uint32_t v : {0x10u, e.at, e.bytes}) number(index, v);  // 0x10: can be shown without the others
+      for (const std::uint32_t v : {0x10u, e.at, e.bytes}) detail::append_little_endian(index, v, 4);  // 0x10: can be shown without the others
     }
-    file_->write(chunk("idx1", index));
+    file_->write(detail::riff_chunk("idx1", index));
     const std::string head = header();
     file_->write_at(0, head.data(), head.size());
     file_->commit();
@@ -60,33 +57,24 @@ class AviWriter {
  private:
   struct Entry { std::uint32_t at, bytes; };
 
-  static void number(std::string& out, std::uint64_t v, int bytes = 4) {
-    for (int i = 0; i < bytes; ++i) out += static_cast<char>(v >> (8 * i) & 255);
-  }
-  static std::string chunk(std::string_view kind, std::string body) {
-    std::string out(kind);
-    number(out, body.size());
-    out += body;
-    if (body.size() % 2 != 0) out += '\0';
-    return out;
-  }
   static std::string numbers(std::initializer_list<std::uint64_t> values) {
     std::string out;
-    for (const std::uint64_t v : values) number(out, v);
+    for (const std::uint64_t v : values) detail::append_little_endian(out, v, 4);
     return out;
   }
 
   /// All before the first frame, with what is known by now; always of the same length.
   std::string header() const {
+    using detail::riff_chunk;
     const auto width = static_cast<std::uint64_t>(size_[1]), height = static_cast<std::uint64_t>(size_[0]);
     const std::uint64_t frames = index_.size(), microseconds = (1'000'000 * rate_.seconds + rate_.frames / 2) / rate_.frames;
     std::string format = numbers({40, width, height, 24u << 16 | 1u});  // BITMAPINFOHEADER: one plane of 24 bits
     format += "MJPG" + numbers({3 * width * height, 0, 0, 0, 0});
     std::string stream = "vidsMJPG" + numbers({0, 0, 0, rate_.seconds, rate_.frames, 0, frames, largest_frame_, 0xFFFFFFFF, 0});
-    for (const std::uint64_t v : {std::uint64_t{0}, std::uint64_t{0}, width, height}) number(stream, v, 2);
+    for (const std::uint64_t v : {std::uint64_t{0}, std::uint64_t{0}, width, height}) detail::append_little_endian(stream, v, 2);
     const std::string main = numbers({microseconds, 0, 0, 0x10, frames, 0, 1, largest_frame_, width, height, 0, 0, 0, 0});  // 0x10: has an index
-    std::string lists = chunk("LIST", "hdrl" + chunk("avih", main) + chunk("LIST", "strl" + chunk("strh", stream) + chunk("strf", format)));
-    if (!comment_.empty()) lists += chunk("LIST", "INFO" + chunk("ICMT", comment_ + '\0'));
+    std::string lists = riff_chunk("LIST", "hdrl" + riff_chunk("avih", main) + riff_chunk("LIST", "strl" + riff_chunk("strh", stream) + riff_chunk("strf", format)));
+    if (!comment_.empty()) lists += riff_chunk("LIST", "INFO" + riff_chunk("ICMT", comment_ + '\0'));
     const std::uint64_t begin = 12 + lists.size() + 8, movie = movie_end_ == 0 ? 4 : movie_end_ - begin;
     const std::uint64_t index_bytes = 8 + 16 * frames;
     return "RIFF" + numbers({begin - 8 + movie + index_bytes}) + "AVI " + lists + "LIST" + numbers({movie}) + "movi";

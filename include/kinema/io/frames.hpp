@@ -10,6 +10,7 @@
 #include <kinema/io/checkpoint.hpp>
 #include <kinema/io/frame_sink.hpp>
 #include <kinema/io/gif_comment.hpp>
+#include <kinema/io/webp_comment.hpp>
 #if KINEMA_WITH_FFMPEG
 #include <kinema/io/video.hpp>
 #define KINEMA_MEDIA with_ffmpeg
@@ -229,7 +230,7 @@ inline void check_frames_destination(const std::filesystem::path& path) {
 ///   .avi (JPEG pictures), .apng (lossless)                     without it
 ///   .png                  x.png for one frame, x_00000.png … for several, or a pattern such as frame_%05d.png, from 0
 ///   .npy, .safetensors    f32 [F, H, W, 3]; tensor `frames`
-/// `tags` are stored in every file that can hold texts, which .npy and .webp cannot. Checks as above.
+/// `tags` are stored in every file that can hold texts, which .npy cannot. Checks as above.
 inline std::unique_ptr<FrameSink> make_frame_sink(const std::filesystem::path& path, double frames_per_second = 8, const Tags& tags = {}) {
   check_frames_destination(path);
   const std::string extension = detail::lower_extension(path);
@@ -257,6 +258,7 @@ inline Tags read_tags(const std::filesystem::path& path) {
   const std::string_view head(reinterpret_cast<const char*>(file.bytes().data()), std::min<std::size_t>(file.bytes().size(), 16));
   if (detail::is_png(head)) return detail::png_tags(file.bytes(), shown(path));
   if (detail::is_gif(head)) return detail::gif_tags(file.bytes(), shown(path));
+  if (detail::is_webp(head)) return detail::webp_tags(file.bytes(), shown(path));
   if (detail::is_jpeg(head) || head.starts_with("\x93NUMPY")) return {};
 #if KINEMA_WITH_FFMPEG
   return VideoReader(path).tags();

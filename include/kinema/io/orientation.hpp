@@ -1,6 +1,7 @@
 // kinema/io/orientation.hpp - pictures turned upright, as the tag of a camera says.
 #pragma once
 
+#include <kinema/io/exif.hpp>
 #include <kinema/tensor/create.hpp>
 
 #include <cstring>
@@ -10,25 +11,9 @@ namespace kinema::inline KINEMA_ABI::io::detail {
 
 /// EXIF orientation 1..8; 1 if absent or malformed.
 inline unsigned exif_orientation(std::span<const unsigned char> tiff) {
-  if (tiff.size() < 8) return 1;
-  const bool little = tiff[0] == 'I' && tiff[1] == 'I';
-  if (!little && !(tiff[0] == 'M' && tiff[1] == 'M')) return 1;
-  const auto number = [&](std::size_t at, unsigned bytes) {
-    std::uint32_t n = 0;
-    for (unsigned i = 0; i < bytes; ++i) n = n << 8 | tiff[at + (little ? bytes - 1 - i : i)];
-    return n;
-  };
-  const std::size_t directory = number(4, 4);
-  if (directory > tiff.size() - 2) return 1;
-  const std::size_t count = number(directory, 2);
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t entry = directory + 2 + 12 * i;
-    if (entry > tiff.size() || tiff.size() - entry < 12) return 1;
-    if (number(entry, 2) != 0x0112) continue;
-    const std::uint32_t value = number(entry + 8, 2);
-    return number(entry + 2, 2) == 3 && value >= 1 && value <= 8 ? value : 1;
-  }
-  return 1;
+  const auto field = ExifField::find(tiff, exif_orientation_tag, exif_short);
+  const std::uint32_t value = field && field->value.size() == 2 ? field->number() : 1;
+  return value >= 1 && value <= 8 ? value : 1;
 }
 
 /// The picture turned upright.

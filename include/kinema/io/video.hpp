@@ -9,6 +9,7 @@
 #include <kinema/io/gif_comment.hpp>
 #include <kinema/io/orientation.hpp>
 #include <kinema/io/palette.hpp>
+#include <kinema/io/webp_comment.hpp>
 
 #if !defined(KINEMA_WITH_FFMPEG) || !KINEMA_WITH_FFMPEG
 #error "kinema: io/video.hpp needs FFmpeg's libraries; compile with KINEMA_WITH_FFMPEG=1 (link kinema::video)"
@@ -400,8 +401,8 @@ inline const AVCodec& encoder_of(const VideoFormat& format) {
 }
 
 /// Writes what the file's extension says: H.264 in mp4 (index first, so that it plays while it loads) or VP9 in webm, both
-/// yuv420p of BT.709 and visually lossless; gif with 255 colours for each frame; animated webp. Tags go into the container;
-/// webp has none. The file appears in finish().
+/// yuv420p of BT.709 and visually lossless; gif with 255 colours for each frame; animated webp. Tags go into the container.
+/// The file appears in finish().
 class VideoWriter {
  public:
   VideoWriter(const std::filesystem::path& path, std::int64_t width, std::int64_t height, double frames_per_second, const Tags& tags = {})
@@ -480,6 +481,10 @@ class VideoWriter {
     if (is("gif") && !tags_.empty()) {  // in the place of the trailer, and the trailer again
       const std::string comment = detail::gif_comment(tags_) + ';';
       output_->file.write_at(output_->file.size() - 1, comment.data(), comment.size());
+    }
+    if (is("webp") && !tags_.empty()) {  // complete by now: the muxer cannot write them
+      const std::string whole = detail::webp_with_tags(MappedFile(output_->file.temporary()).bytes(), width_, height_, tags_);
+      output_->file.write_at(0, whole.data(), whole.size());
     }
     output_->file.commit();
   }
