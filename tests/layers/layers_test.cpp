@@ -135,6 +135,8 @@ Strings broken_rules(const Tree& tree) {
       if (!tree.count(next)) { problem(path, "includes " + next + ", which does not exist"); continue; }
       const bool kernels_inline = part_of(path) == "op" && part_of(next) == "kernel/cpu" && contains(text, "KINEMA_KERNELS_APART");
       if (!kernels_inline && !allowed(path, next)) problem(path, "includes " + next + " of a higher or neighbouring layer");
+      if (part_of(path) == "kernel/cpu" && folder_of(next) == "kinema/kernel/cpu" && path != "kinema/kernel/cpu/all.hpp")
+        problem(path, "includes the other family " + next + "; what families share is in kernel/cpu/detail");
       const std::size_t detail = next.find("/detail/");
       if (detail != std::string::npos && !starts_with(path, next.substr(0, detail + 1))) problem(path, "includes the private header " + next);
     }
@@ -144,6 +146,11 @@ Strings broken_rules(const Tree& tree) {
       for (const char* word : {"__global__", "__device__", "__shared__", "<<<", "threadIdx", "blockIdx"})
         if (contains(code, word)) problem(path, std::string("has device syntax (") + word + ") outside a .cuh file");
     if (ends_with(path, ".cuh") && !starts_with(path, "kinema/kernel/cuda/")) problem(path, "is device code outside kernel/cuda");
+    static const std::set<std::string> light = {"core", "tensor", "runtime", "kernel", "autograd", "op", "nn"};
+    if (light.count(part_of(path)))
+      for (const std::string& next : includes(text))
+        for (const char* slow : {"iostream", "regex", "filesystem", "chrono"})
+          if (next == slow) problem(path, "includes the slow <" + next + ">");
     if (contains(code, "using namespace") && !contains(code, "namespace std::literals")) problem(path, "has a using-directive");
   }
 
@@ -253,10 +260,13 @@ TEST_CASE("every rule can fail") {
   check_spoiled(tree, "kinema/io/npy.hpp", "#include <kinema/text/tokenizer.hpp>", "higher or neighbouring");
   check_spoiled(tree, "kinema/nn/linear.hpp", "#include <kinema/kernel/cpu/matmul.hpp>", "higher or neighbouring");
   check_spoiled(tree, "kinema/op/matmul.hpp", "#include <kinema/kernel/cpu/detail/simd.hpp>", "private header");
+  check_spoiled(tree, "kinema/kernel/cpu/conv.hpp", "#include <kinema/kernel/cpu/matmul.hpp>", "other family");
+  check_spoiled(tree, "kinema/kernel/cpu/detail/gemm.hpp", "#include <kinema/kernel/cpu/matmul.hpp>", "other family");
   check_spoiled(tree, "kinema/core/shape.hpp", "#include <kinema/core/forgotten.hpp>", "does not exist");
   check_spoiled(tree, "kinema/io/npy.hpp", "#include <nlohmann/json.hpp>", "kinema/io/json.hpp");
   check_spoiled(tree, "kinema/nn/linear.hpp", "#include <new_library/api.hpp>", "reaches");
   check_spoiled(tree, "kinema/model/cogvideox/transformer.hpp", "#include <kinema/io/json.hpp>", "reaches");
+  check_spoiled(tree, "kinema/nn/linear.hpp", "#include <filesystem>", "slow <filesystem>");
   check_spoiled(tree, "kinema/nn/linear.hpp", "__device__ int x();", "device syntax");
   check_spoiled(tree, "kinema/nn/linear.hpp", "using namespace std;", "using-directive");
   Tree renamed = tree;

@@ -25,9 +25,9 @@ class Visitor {
   }
   template <class M>
     requires requires(M& m, Visitor& v) { m.visit(v); }
-  void operator()(std::string_view name, M& module) {
+  void operator()(std::string_view name, M& child) {  // "module" would be a keyword to nvcc
     const std::size_t before = enter(name);
-    module.visit(*this);
+    child.visit(*this);
     path_.resize(before);
   }
   template <class T> void operator()(std::string_view name, std::optional<T>& maybe) {
@@ -55,23 +55,23 @@ concept Module = requires(M& m, Visitor& v) { m.visit(v); };
 
 /// Calls f(name, parameter) for every parameter, in the order of visit().
 template <Module M, class F>
-void for_each_parameter(M& module, F&& f) {
+void for_each_parameter(M& root, F&& f) {
   Visitor v{f};
-  module.visit(v);
+  root.visit(v);
 }
 
 /// Number of scalar weights.
 template <Module M>
-std::int64_t count_parameters(M& module) {
+std::int64_t count_parameters(M& root) {
   std::int64_t n = 0;
-  for_each_parameter(module, [&](const std::string&, Parameter& p) { n += p.shape().numel(); });
+  for_each_parameter(root, [&](const std::string&, Parameter& p) { n += p.shape().numel(); });
   return n;
 }
 
 /// Forgets all values, so that their memory can be used again.
 template <Module M>
-void release(M& module) {
-  for_each_parameter(module, [](const std::string&, Parameter& p) { p.release(); });
+void release(M& root) {
+  for_each_parameter(root, [](const std::string&, Parameter& p) { p.release(); });
 }
 
 }  // namespace kinema::inline KINEMA_ABI::nn
