@@ -6,9 +6,9 @@
 #include <string>
 
 namespace kinema::inline KINEMA_ABI {
-
+/// Where memory is and kernels run.
 enum class DeviceKind : std::uint8_t { cpu, cuda };
-
+/// The processor, or a GPU by its number.
 struct Device {
   DeviceKind kind = DeviceKind::cpu;
   int index = 0;
@@ -18,6 +18,6 @@ struct Device {
   constexpr bool operator==(const Device&) const = default;
 };
 
-inline std::string to_string(Device d) { return d.is_cpu() ? std::string("cpu") : cat("cuda:", d.index); }
+inline std::string to_string(Device d) { return d.is_cpu() ? std::string("cpu") : cat("cuda:", d.index); }  ///< "cpu", "cuda:0"
 
 }  // namespace kinema::inline KINEMA_ABI

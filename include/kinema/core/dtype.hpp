@@ -56,13 +56,13 @@ struct f16 {
 };
 
 static_assert(sizeof(bf16) == 2 && sizeof(f16) == 2);
-
+/// Types of elements. Arithmetic is in f64 or f32; the other types are storage.
 enum class DType : std::uint8_t { f64, f32, bf16, f16, i64, i32, u8, boolean };
-
+/// A type as a value, for dispatch.
 template <class T> struct Type { using type = T; };
 
-template <class T> inline constexpr bool is_element = false;
-template <class T> inline constexpr DType dtype_of = DType::u8;
+template <class T> inline constexpr bool is_element = false;  ///< whether tensors hold T
+template <class T> inline constexpr DType dtype_of = DType::u8;  ///< the DType of the C++ type T
 #define KINEMA_ELEMENT(T, D)                        \
   template <> inline constexpr bool is_element<T> = true; \
   template <> inline constexpr DType dtype_of<T> = DType::D;
@@ -79,8 +79,8 @@ KINEMA_ELEMENT(bool, boolean)
 /// The type in which arithmetic on T happens: double for double, float for the other floating types.
 template <class T> struct compute_type { using type = float; };
 template <> struct compute_type<double> { using type = double; };
-template <class T> using compute_t = typename compute_type<T>::type;
-
+template <class T> using compute_t = typename compute_type<T>::type;  ///< compute_type, short
+/// Bytes of an element.
 constexpr std::size_t size_of(DType t) {
   switch (t) {
     case DType::f64: case DType::i64: return 8;
@@ -90,11 +90,11 @@ constexpr std::size_t size_of(DType t) {
   }
   return 0;
 }
-
+/// Whether it is f64, f32, bf16 or f16.
 constexpr bool is_floating(DType t) {
   return t == DType::f64 || t == DType::f32 || t == DType::bf16 || t == DType::f16;
 }
-
+/// "f32", "bool" …
 constexpr std::string_view name_of(DType t) {
   switch (t) {
     case DType::f64: return "f64";
@@ -108,7 +108,7 @@ constexpr std::string_view name_of(DType t) {
   }
   return "?";
 }
-inline std::string to_string(DType t) { return std::string(name_of(t)); }
+inline std::string to_string(DType t) { return std::string(name_of(t)); }  ///< name_of, as cat() wants it
 
 /// Calls f(Type<T>{}) for the floating C++ type behind `t`; throws DTypeError otherwise.
 template <class F>

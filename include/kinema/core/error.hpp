@@ -67,7 +67,7 @@ std::string cat(const A&... a) {
   return out;
 }
 
-/// Text from a file or argument, safe to show: control characters and invalid UTF-8 escaped as \xNN, cut at `limit` bytes.
+/// Text from a file or argument, safe to show: control characters and invalid UTF-8 escaped as `\xNN`, cut at `limit` bytes.
 inline std::string printable(std::string_view text, std::size_t limit = 256) {
   std::string out;
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };

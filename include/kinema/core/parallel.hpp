@@ -22,12 +22,12 @@ namespace kinema::inline KINEMA_ABI {
 #define KINEMA_THREAD_INDEX 0
 #endif
 
-/// default_threads: threads that a new context uses, OMP_NUM_THREADS or the number of processors.
-/// thread_index: of the calling thread inside parallel_for, 0 … threads-1.
+/// Threads that a new context uses: OMP_NUM_THREADS or the number
+/// of processors.
 #if KINEMA_KERNELS_APART
 // kernel/cpu/runtime.hpp: the kernel units may have OpenMP where the program's own files have not.
 int default_threads();
-int thread_index();
+int thread_index();  ///< of the calling thread inside parallel_for, 0 … threads-1
 #else
 inline int default_threads() { return KINEMA_DEFAULT_THREADS; }
 inline int thread_index() { return KINEMA_THREAD_INDEX; }

@@ -8,7 +8,7 @@
 #include <cstdint>
 
 namespace kinema::inline KINEMA_ABI {
-
+/// What one call of philox() gives.
 struct PhiloxBlock { std::uint32_t word[4]; };
 
 /// 128 random bits for block `counter` of stream `key`.

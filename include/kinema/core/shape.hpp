@@ -81,7 +81,7 @@ class Shape {
   std::int64_t sizes_[max_rank] = {};
   int rank_ = 0;
 };
-
+/// "[2, 3]"
 inline std::string to_string(const Shape& s) {
   std::string out = "[";
   for (int i = 0; i < s.rank(); ++i) out += cat(i ? ", " : "", s[i]);

@@ -15,7 +15,7 @@
 #include <vector>
 
 namespace kinema::inline KINEMA_ABI::data::shapes {
-
+/// A colour and the word for it in captions.
 struct Paint {
   std::string_view name;
   std::array<double, 3> rgb;  ///< 0 … 255

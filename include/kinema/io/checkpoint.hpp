@@ -14,7 +14,7 @@
 namespace kinema::inline KINEMA_ABI::io {
 
 inline constexpr std::size_t max_shards = 10'000;
-
+/// Which of the files of a checkpoint to open.
 struct CheckpointOptions {
   /// "fp16" for BASE.fp16.safetensors. Never chosen silently.
   std::string variant;

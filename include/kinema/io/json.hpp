@@ -18,7 +18,7 @@
 #include <optional>
 
 namespace kinema::inline KINEMA_ABI::io {
-
+/// What a reader accepts, checked before memory is taken.
 struct JsonLimits {
   std::uint64_t bytes = std::uint64_t{1} << 20;         ///< of the whole text; a shard index may have 64 MiB
   std::size_t string_bytes = std::size_t{1} << 20;

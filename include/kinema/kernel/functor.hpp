@@ -57,7 +57,7 @@ struct Mish {
 struct Identity {
   template <class V> KINEMA_HD V operator()(V x) const { return x; }
 };
-
+/** max(x, 0) \struct Relu */ /** x, no activation \struct Identity */
 /// The activations that configurations may name.
 enum class Activation : unsigned char { none, silu, gelu_tanh, gelu, gelu_sigmoid, relu, mish };
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 namespace kinema::inline KINEMA_ABI::nn {
-
+/// How load() treats weights.
 struct LoadOptions {
   /// Weights are rounded to this type; none keeps the file's type, zero-copy (ops compute in their input's type).
   std::optional<DType> dtype;

@@ -13,7 +13,7 @@
 #include <optional>
 
 namespace kinema::inline KINEMA_ABI::op {
-
+/// What attention() may be given beside q, k and v.
 struct AttentionOptions {
   std::optional<double> scale = {};  ///< factor of the scores; 1/sqrt(D) unless given
   Tensor<> bias = {};                ///< [H, Sq, Sk] f32 (or f64 beside f64), added to the scaled scores

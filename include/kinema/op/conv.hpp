@@ -42,7 +42,7 @@ inline ConvInput conv_input(const Shape& inside, DType dtype, Device device, std
   launch(kernel::ClearBorder{.y = in.whole, .top = padding.top, .left = padding.left, .bottom = padding.bottom, .right = padding.right}, device);
   return in;
 }
-
+/// What conv() may be given beside input and weights.
 struct ConvOptions {
   std::int64_t stride = 1;  ///< in space
   Padding padding = {};     ///< zeros around each frame; costs a copy, which a ConvInput does not

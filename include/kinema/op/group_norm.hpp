@@ -9,7 +9,7 @@
 #endif
 
 namespace kinema::inline KINEMA_ABI::op {
-
+/// What group_norm() may be given beside input and weights.
 struct GroupNormOptions {
   std::int64_t groups = 32;
   double eps = 1e-6;

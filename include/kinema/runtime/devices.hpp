@@ -14,13 +14,13 @@
 #include <vector>
 
 namespace kinema::inline KINEMA_ABI {
-
+/// A device of this machine, or why it is none.
 struct DeviceDescription {
   Device device;
   bool usable = false;
   std::string text;  ///< what it is, or why it cannot be used
 };
-inline std::string to_string(const DeviceDescription& d) {
+inline std::string to_string(const DeviceDescription& d) {  ///< a line of `--list-devices`
   const std::string name = to_string(d.device);
   return cat(name, std::string(name.size() < 8 ? 8 - name.size() : 1, ' '), d.usable ? "" : "not available: ", d.text);
 }
@@ -33,9 +33,9 @@ struct CpuBuild {
 #define KINEMA_CPU_BUILD \
   { KINEMA_STRING(KINEMA_ISA), KINEMA_WITH_OPENMP != 0, KINEMA_WITH_ONEDNN != 0, KINEMA_WITH_EIGEN != 0, KINEMA_WITH_XSIMD != 0 }
 #if KINEMA_KERNELS_APART
-CpuBuild cpu_build();  // kernel/cpu/runtime.hpp: the flags of the kernel units count, not those of this file
+CpuBuild cpu_build();  ///< kernel/cpu/runtime.hpp: the flags of the kernel units count, not those of this file
 #else
-inline CpuBuild cpu_build() { return KINEMA_CPU_BUILD; }
+inline CpuBuild cpu_build() { return KINEMA_CPU_BUILD; }  ///< of this program
 #endif
 
 namespace detail {

@@ -21,9 +21,9 @@ inline Tensor<> empty(const Shape& shape, DType dtype, Device device = Device::c
   const Ref ref{storage->data, shape, shape.contiguous_strides(), dtype, device};
   return Tensor<>(ref, std::move(storage));
 }
-
+/// Uninitialised, with shape, dtype and device of x.
 inline Tensor<> empty_like(const Tensor<>& x) { return empty(x.shape(), x.dtype(), x.device()); }
-
+/// Every byte zero. Throws as empty().
 inline Tensor<> zeros(const Shape& shape, DType dtype, Device device = Device::cpu()) {
   Tensor<> t = empty(shape, dtype, device);
   if (device.is_cpu()) std::memset(t.ref().data, 0, t.bytes());
@@ -61,10 +61,10 @@ Tensor<> tensor_of(std::span<const T> values, const Shape& shape) {
 }
 template <class T>
   requires is_element<T>
-Tensor<> tensor_of(const std::vector<T>& values, const Shape& shape) { return tensor_of(std::span<const T>(values), shape); }
+Tensor<> tensor_of(const std::vector<T>& values, const Shape& shape) { return tensor_of(std::span<const T>(values), shape); }  ///< the same
 template <class T>
   requires is_element<T>
-Tensor<> tensor_of(std::initializer_list<T> values) {
+Tensor<> tensor_of(std::initializer_list<T> values) {  ///< of rank 1
   return tensor_of(std::span<const T>(values.begin(), values.size()), Shape{static_cast<std::int64_t>(values.size())});
 }
 

@@ -10,11 +10,11 @@
 #include <string_view>
 
 namespace kinema::inline KINEMA_ABI {
-
+/// Checks of arguments: Expect{"op"}("x", x).rank(2).floating() throws ShapeError, DTypeError or DeviceError naming op and x.
 class Expect {
  public:
   explicit constexpr Expect(std::string_view where) : where_(where) {}
-
+///   One tensor under its name; every check returns it, for the next.
   class Argument {
    public:
     Argument(std::string_view where, std::string_view name, const Tensor<>& t) : where_(where), name_(name), t_(t) {

@@ -46,7 +46,7 @@ inline Tensor<> permute(const Tensor<>& x, std::initializer_list<int> order) {
   }
   return x.window(r);
 }
-
+/// Two axes swapped; no copy. Throws ShapeError for axes that x does not have.
 inline Tensor<> transpose(const Tensor<>& x, int a, int b) {
   Ref r = x.ref();
   const int i = x.shape().axis_index(a), j = x.shape().axis_index(b);

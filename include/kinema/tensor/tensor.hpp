@@ -91,6 +91,6 @@ class Tensor : public Tensor<> {
 
 /// "f32[2, 3]" — how tensors appear in messages.
 inline std::string to_string(const Tensor<>& t) { return t ? cat(t.dtype(), t.shape()) : std::string("(no tensor)"); }
-inline std::string to_string(const Ref& r) { return cat(r.dtype, r.shape); }
+inline std::string to_string(const Ref& r) { return cat(r.dtype, r.shape); }  ///< the same
 
 }  // namespace kinema::inline KINEMA_ABI

@@ -23,7 +23,7 @@ class Charsmap {
  public:
   static constexpr int nested_matches = 32;       ///< sentencepiece's result buffer; the stock map needs 3
   static constexpr std::size_t longest_replacement = 1024;  ///< bytes; the stock map needs 33
-
+///   What replaces the longest key at a position.
   struct Match {
     std::size_t length = 0;  ///< bytes consumed, 0 if no key matches
     std::string_view replacement;

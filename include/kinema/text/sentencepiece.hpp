@@ -19,15 +19,15 @@
 
 namespace kinema::inline KINEMA_ABI::text {
 
-/// Ids as the reference's T5Tokenizer gives them: special tokens written out in the text (<pad>, </s>, <unk>,
-/// <extra_id_k>) are themselves, the text between them is segmented, the end is cut, </s> is appended unless it is last
-/// already, and 0 pads. Source: transformers 4 tokenization_t5.py (transformers 5 appends a second </s> to a text that
+/// Ids as the reference's T5Tokenizer gives them: special tokens written out in the text (`<pad>`, `</s>`,
+/// `<unk>`, `<extra_id_k>`) are themselves, the text between is segmented, the end is cut, `</s>` is appended unless it is last
+/// already, and 0 pads. Source: transformers 4 tokenization_t5.py (transformers 5 appends a second `</s>` to a text that
 /// ends with one).
 class T5Tokenizer {
  public:
   struct Options {
     std::int64_t embedding_rows = 0;  ///< rows of the text encoder's table, 0 if not known; more pieces are refused
-    std::int64_t extra_ids = 100;     ///< <extra_id_k> has id pieces + extra_ids - 1 - k
+    std::int64_t extra_ids = 100;     ///< `<extra_id_k>` has id pieces + extra_ids - 1 - k
   };
   static constexpr std::size_t library_limit = 16384;  ///< bytes of normalised text; unknown runs cost the library their square
 

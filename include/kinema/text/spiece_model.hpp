@@ -23,7 +23,7 @@
 namespace kinema::inline KINEMA_ABI::text {
 
 enum class PieceType : std::int32_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
-
+/// An entry of the vocabulary.
 struct Piece {
   std::string text;
   float score = 0.0f;

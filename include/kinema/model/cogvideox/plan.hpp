@@ -38,7 +38,7 @@ struct StagePlan {
   double flops = 0;
   double bytes() const { return weights + activations + scratch + slack; }
 };
-
+/// The stages of a run, in their order.
 struct Plan {
   std::vector<StagePlan> stages;
   /// The largest stage; stages give back what they took.

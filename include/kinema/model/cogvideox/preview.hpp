@@ -15,7 +15,7 @@
 #include <vector>
 
 namespace kinema::inline KINEMA_ABI::cogvideox {
-
+/// The linear map from latents to colours that fits a VAE best (least squares on random rectangles).
 class LatentPreview {
  public:
   /// Encodes five frames of 192x192 pixels. The same map for the same VAE, every time.

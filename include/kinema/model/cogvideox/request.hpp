@@ -53,7 +53,7 @@ struct Callbacks {
   /// Before the first denoising step and after each; copy the state to keep it.
   std::function<void(const Denoising& state)> on_state;
 };
-
+/// How long a stage took.
 struct StageTime {
   std::string name;
   double seconds;

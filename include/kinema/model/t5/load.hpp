@@ -34,7 +34,7 @@ inline Config read_config(const io::Json& j) {
   return c;
 }
 
-/// How many <extra_id_k> the tokenizer of a folder has: tokenizer_config.json's extra_ids, else the class default 100.
+/// How many `<extra_id_k>` the tokenizer of a folder has: tokenizer_config.json's extra_ids, else the class default 100.
 inline std::int64_t read_extra_ids(const std::filesystem::path& tokenizer_folder) {
   constexpr std::int64_t class_default = 100, most = 1'000'000;
   const std::filesystem::path file = tokenizer_folder / "tokenizer_config.json";
