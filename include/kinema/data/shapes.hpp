@@ -27,23 +27,26 @@ inline constexpr std::array<Paint, 8> colors = {{{"red", {225, 45, 45}},
                                                  {"blue", {50, 90, 225}},
                                                  {"purple", {150, 60, 200}},
                                                  {"pink", {250, 140, 190}},
-                                                 {"white", {245, 245, 245}}}};
+                                                 {"white", {245, 245, 245}}}};  ///< of objects
 inline constexpr std::array<Paint, 6> backgrounds = {{{"black", {22, 22, 28}},
                                                       {"gray", {125, 125, 130}},
                                                       {"white", {232, 232, 236}},
                                                       {"blue", {38, 66, 150}},
                                                       {"green", {36, 105, 60}},
-                                                      {"purple", {92, 50, 128}}}};
+                                                      {"purple", {92, 50, 128}}}};  ///< behind them
+/// What moves.
 enum class Figure : std::uint8_t { circle, square, triangle, star };
-inline constexpr std::array<std::string_view, 4> figure_names = {"circle", "square", "triangle", "star"};
+inline constexpr std::array<std::string_view, 4> figure_names = {"circle", "square", "triangle", "star"};  ///< words of captions
+/// What it does.
 enum class Motion : std::uint8_t { left, right, up, down, grow, shrink, spin, still, none };  ///< none: a single picture
-inline constexpr std::array<std::string_view, 9> motion_names = {"left", "right", "up", "down", "grow", "shrink", "spin", "still", "none"};
+inline constexpr std::array<std::string_view, 9> motion_names = {"left", "right", "up", "down", "grow", "shrink", "spin", "still", "none"};  ///< in the order of Motion
+/// What captions say about its size.
 enum class SizeName : std::uint8_t { unnamed, small, large };
-inline constexpr std::array<std::string_view, 3> size_names = {"unnamed", "small", "large"};
+inline constexpr std::array<std::string_view, 3> size_names = {"unnamed", "small", "large"};  ///< in the order of SizeName
 
-inline std::string_view to_string_view(Figure f) { return figure_names[static_cast<std::size_t>(f)]; }
-inline std::string_view to_string_view(Motion m) { return motion_names[static_cast<std::size_t>(m)]; }
-inline std::string_view to_string_view(SizeName s) { return size_names[static_cast<std::size_t>(s)]; }
+inline std::string_view to_string_view(Figure f) { return figure_names[static_cast<std::size_t>(f)]; }  ///< its word
+inline std::string_view to_string_view(Motion m) { return motion_names[static_cast<std::size_t>(m)]; }  ///< its word
+inline std::string_view to_string_view(SizeName s) { return size_names[static_cast<std::size_t>(s)]; }  ///< its word
 
 inline constexpr double frame_units = 64;        ///< of the shorter side
 inline constexpr double default_frame_rate = 8;  ///< frames per second
@@ -52,10 +55,10 @@ inline constexpr double default_frame_rate = 8;  ///< frames per second
 /// shrinking or spinning, six object colours, three backgrounds.
 enum class Vocabulary : std::uint8_t { full, core };
 
-inline bool contains(Vocabulary v, std::size_t color) { return v == Vocabulary::full || (color != 4 && color != 5); }
-inline bool contains_background(Vocabulary v, std::size_t b) { return v == Vocabulary::full || b == 0 || b == 2 || b == 3; }
-inline bool contains(Vocabulary v, Figure f) { return v == Vocabulary::full || f != Figure::star; }
-inline bool contains(Vocabulary v, Motion m) { return v == Vocabulary::full || (m != Motion::shrink && m != Motion::spin); }
+inline bool contains(Vocabulary v, std::size_t color) { return v == Vocabulary::full || (color != 4 && color != 5); }  ///< whether objects of this colour are drawn
+inline bool contains_background(Vocabulary v, std::size_t b) { return v == Vocabulary::full || b == 0 || b == 2 || b == 3; }  ///< whether this background is
+inline bool contains(Vocabulary v, Figure f) { return v == Vocabulary::full || f != Figure::star; }  ///< whether this figure is
+inline bool contains(Vocabulary v, Motion m) { return v == Vocabulary::full || (m != Motion::shrink && m != Motion::spin); }  ///< whether this motion is
 
 /// A circle that spins cannot be seen to.
 inline bool is_possible(Figure f, Motion m) { return !(f == Figure::circle && m == Motion::spin); }
@@ -64,7 +67,7 @@ inline bool is_possible(Figure f, Motion m) { return !(f == Figure::circle && m 
 /// `rule`: (colour + 3 shape + 5 motion) mod 10 = 0 with the places in the lists above, 27 of the 248 possible triples.
 /// It takes whole blocks (the only held-out stars are orange and pink), hence `random`: a fixed tenth without structure.
 enum class HoldOut : std::uint8_t { rule, random };
-inline bool is_held_out(std::size_t color, Figure f, Motion m, HoldOut how = HoldOut::rule) {
+inline bool is_held_out(std::size_t color, Figure f, Motion m, HoldOut how = HoldOut::rule) {  ///< whether a combination is kept out
   if (m == Motion::none) return false;
   const std::size_t s = static_cast<std::size_t>(f), k = static_cast<std::size_t>(m);
   if (how == HoldOut::rule) return (color + 3 * s + 5 * k) % 10 == 0;
@@ -98,9 +101,12 @@ struct Scene {
 /// How far a figure of radius 1 reaches from its centroid.
 struct Extent { double left, right, up, down; };
 
-inline constexpr double pi = 3.14159265358979323846;
-inline constexpr double square_half_side = 0.8862, triangle_inradius = 0.7776, star_radius = 1.54, star_inner = 0.45;
-
+inline constexpr double pi = 3.14159265358979323846;  ///< of a circle
+inline constexpr double square_half_side = 0.8862;   ///< of the square of area pi
+inline constexpr double triangle_inradius = 0.7776;  ///< of the triangle of area pi
+inline constexpr double star_radius = 1.54;          ///< to the points of the star of area pi
+inline constexpr double star_inner = 0.45;           ///< to its notches, times star_radius
+/// Of a figure of radius 1; `turning`: at any angle.
 inline Extent extent_of(Figure f, bool turning) {
   const double reach = f == Figure::circle ? 1 : f == Figure::square ? square_half_side * std::sqrt(2.0) : f == Figure::triangle ? 2 * triangle_inradius : star_radius;
   if (turning || f == Figure::circle) return {reach, reach, reach, reach};

@@ -8,9 +8,9 @@
 #include <string_view>
 
 namespace kinema::inline KINEMA_ABI::diffusion {
-
+/// Whether and how guidance changes over the steps.
 enum class DynamicGuidance : unsigned char { off, reference, cosine };
-
+/// As `--dynamic-cfg` spells it.
 constexpr std::string_view name_of(DynamicGuidance how) {
   return how == DynamicGuidance::reference ? "reference" : how == DynamicGuidance::cosine ? "cosine" : "off";
 }

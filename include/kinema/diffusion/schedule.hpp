@@ -15,8 +15,9 @@
 #include <vector>
 
 namespace kinema::inline KINEMA_ABI::diffusion {
-
+/// What the network predicts.
 enum class Prediction : unsigned char { epsilon, sample, velocity };
+/// How steps are spread over the training steps.
 enum class Spacing : unsigned char { trailing, leading, linspace };
 
 /// Fields of scheduler_config.json with the reference's class defaults (not the published values).
@@ -31,14 +32,14 @@ struct SchedulerConfig {
   std::int64_t steps_offset = 0;
   double snr_shift_scale = 3.0;
 };
-
+/// By its name in scheduler_config.json. Throws ConfigError.
 inline Prediction prediction_of(std::string_view name) {
   if (name == "v_prediction") return Prediction::velocity;
   if (name == "epsilon") return Prediction::epsilon;
   if (name == "sample") return Prediction::sample;
   throw ConfigError(cat("prediction_type: must be v_prediction, epsilon or sample, got \"", printable(name), "\""));
 }
-
+/// By its name in scheduler_config.json. Throws ConfigError.
 inline Spacing spacing_of(std::string_view name) {
   if (name == "trailing") return Spacing::trailing;
   if (name == "leading") return Spacing::leading;

@@ -13,7 +13,7 @@
 
 namespace kinema::inline KINEMA_ABI::io {
 
-inline constexpr std::size_t max_shards = 10'000;
+inline constexpr std::size_t max_shards = 10'000;  ///< files of one checkpoint
 /// Which of the files of a checkpoint to open.
 struct CheckpointOptions {
   /// "fp16" for BASE.fp16.safetensors. Never chosen silently.

@@ -20,7 +20,7 @@
 
 namespace kinema::inline KINEMA_ABI::io {
 
-inline constexpr std::int64_t max_clip_bytes = std::int64_t{32} << 30;
+inline constexpr std::int64_t max_clip_bytes = std::int64_t{32} << 30;  ///< of frames that a file or folder is read into
 
 namespace detail {
 

@@ -33,8 +33,8 @@
 
 namespace kinema::inline KINEMA_ABI::io {
 
-inline constexpr std::int64_t max_image_side = 16384;
-inline constexpr std::int64_t max_image_pixels = std::int64_t{1} << 26;
+inline constexpr std::int64_t max_image_side = 16384;  ///< pixels
+inline constexpr std::int64_t max_image_pixels = std::int64_t{1} << 26;  ///< of one picture
 
 namespace detail {
 
@@ -474,7 +474,7 @@ inline Tensor<> parse_image(std::span<const unsigned char> file, std::string_vie
   std::memcpy(image.ref().data, pixels, image.bytes());
   return detail::apply_orientation(image, detail::exif_orientation(facts.exif));
 }
-
+/// The picture in a file, as parse_image(); at most 1 GiB. Throws IoError.
 inline Tensor<> read_image(const std::filesystem::path& path) {
   const std::string bytes = read_file(path, std::uint64_t{1} << 30);
   return parse_image({reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()}, path.native());

@@ -25,11 +25,11 @@ struct JsonLimits {
   int depth = 64;
 };
 
-inline constexpr JsonLimits index_limits{std::uint64_t{64} << 20, std::size_t{1} << 20, 64};
+inline constexpr JsonLimits index_limits{std::uint64_t{64} << 20, std::size_t{1} << 20, 64};  ///< for the index of a sharded checkpoint
 
 /// What kind of value an event or a node is; a number is `integer` only if it was written as one and fits.
 enum class JsonKind : std::uint8_t { null, boolean, integer, big_integer, number, string, array, object };
-
+/// With its article, for messages.
 inline std::string_view name_of(JsonKind kind) {
   switch (kind) {
     case JsonKind::null: return "null";

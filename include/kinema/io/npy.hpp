@@ -9,7 +9,7 @@
 
 namespace kinema::inline KINEMA_ABI::io {
 
-inline constexpr std::uint64_t max_npy_header = std::uint64_t{1} << 20;
+inline constexpr std::uint64_t max_npy_header = std::uint64_t{1} << 20;  ///< bytes
 
 namespace detail {
 
@@ -176,7 +176,7 @@ inline Tensor<> parse_npy(std::span<const unsigned char> file, std::string_view 
   if (!data.empty()) std::memcpy(out.ref().data, data.data(), data.size());
   return out;
 }
-
+/// The array in a file, as parse_npy(). Throws IoError.
 inline Tensor<> read_npy(const std::filesystem::path& path) {
   const MappedFile file(path);
   Tensor<> out = parse_npy(file.bytes(), path.native());

@@ -61,9 +61,9 @@ struct Cast {
 };
 KINEMA_KERNEL void run(CpuContext&, const Cast&);
 void run(CudaContext&, const Cast&);
-
+/// What Binary does.
 enum class Arithmetic : unsigned char { add, subtract, multiply };
-
+/// As in the names of ops.
 constexpr std::string_view name_of(Arithmetic a) {
   switch (a) {
     case Arithmetic::add: return "add";

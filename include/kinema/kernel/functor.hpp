@@ -60,7 +60,7 @@ struct Identity {
 /** max(x, 0) \struct Relu */ /** x, no activation \struct Identity */
 /// The activations that configurations may name.
 enum class Activation : unsigned char { none, silu, gelu_tanh, gelu, gelu_sigmoid, relu, mish };
-
+/// "silu", "gelu_tanh" …
 constexpr std::string_view name_of(Activation a) {
   switch (a) {
     case Activation::silu: return "silu";

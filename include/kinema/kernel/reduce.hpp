@@ -7,9 +7,9 @@
 #include <string_view>
 
 namespace kinema::inline KINEMA_ABI::kernel {
-
+/// What Reduce does.
 enum class Reduction : unsigned char { sum, mean, max };
-
+/// As in the names of ops.
 constexpr std::string_view name_of(Reduction r) {
   switch (r) {
     case Reduction::sum: return "sum";

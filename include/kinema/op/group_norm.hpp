@@ -52,7 +52,7 @@ inline void group_norm_into(const Tensor<>& y, const Tensor<>& x, const Tensor<>
   launch(kernel::GroupNorm{.x = x, .weight = weight, .bias = bias, .scale = o.scale, .shift = o.shift, .y = y, .groups = o.groups,
                            .eps = o.eps, .activation = o.activation, .first = first}, x.device());
 }
-
+/// group_norm_into a new tensor of the dtype of x.
 inline Tensor<> group_norm(const Tensor<>& x, const Tensor<>& weight, const Tensor<>& bias, const GroupNormOptions& o = {}) {
   Expect{"group_norm"}("x", x);
   Tensor<> y = empty(x.shape(), x.dtype(), x.device());

@@ -58,7 +58,7 @@ inline Tensor<> concat(std::span<const Tensor<>> parts, int axis) {
   }
   return y;
 }
-inline Tensor<> concat(std::initializer_list<Tensor<>> parts, int axis) {
+inline Tensor<> concat(std::initializer_list<Tensor<>> parts, int axis) {  ///< the same
   return concat(std::span<const Tensor<>>(parts.begin(), parts.size()), axis);
 }
 

@@ -87,7 +87,7 @@ inline void average_pairs_into(const Tensor<>& y, const Tensor<>& x) {
   expect("y", y).shape(x.shape().with(2, (x.size(2) + 1) / 2));
   launch(kernel::AveragePairs{.x = x, .y = y, .first = x.size(2) % 2}, x.device());
 }
-inline Tensor<> average_pairs(const Tensor<>& x) {
+inline Tensor<> average_pairs(const Tensor<>& x) {  ///< into a new tensor
   Expect{"average_pairs"}("x", x).rank(6).floating();
   Tensor<> y = empty(x.shape().with(2, (x.size(2) + 1) / 2), x.dtype(), x.device());
   average_pairs_into(y, x);

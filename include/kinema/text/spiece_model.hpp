@@ -21,7 +21,7 @@
 #include <vector>
 
 namespace kinema::inline KINEMA_ABI::text {
-
+/// As the file numbers them.
 enum class PieceType : std::int32_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
 /// An entry of the vocabulary.
 struct Piece {

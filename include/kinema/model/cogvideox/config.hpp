@@ -12,7 +12,9 @@
 namespace kinema::inline KINEMA_ABI::cogvideox {
 
 /// Limits that no released model comes near; they keep every product of sizes inside 63 bits.
-inline constexpr std::int64_t max_layers = 1024, max_width = 1 << 20, max_text_tokens = 1 << 16;
+inline constexpr std::int64_t max_layers = 1024;
+inline constexpr std::int64_t max_width = 1 << 20;        ///< as max_layers
+inline constexpr std::int64_t max_text_tokens = 1 << 16;  ///< as max_layers
 
 /// Fields of transformer/config.json, under the reference's names; absent fields keep the defaults below.
 /// Source: diffusers CogVideoXTransformer3DModel.__init__.
@@ -52,7 +54,7 @@ struct FeedForwardKind {
   kernel::Activation activation;
   bool gated;
 };
-inline FeedForwardKind feed_forward_kind(std::string_view name) {
+inline FeedForwardKind feed_forward_kind(std::string_view name) {  ///< throws ConfigError for others
   using kernel::Activation;
   if (name == "gelu-approximate") return {Activation::gelu_tanh, false};
   if (name == "gelu") return {Activation::gelu, false};
@@ -62,7 +64,7 @@ inline FeedForwardKind feed_forward_kind(std::string_view name) {
   if (name == "swiglu") return {Activation::silu, true};
   throw ConfigError(cat("activation_fn: must be gelu-approximate, gelu, linear-silu, geglu, geglu-approximate or swiglu, got \"", printable(name), "\""));
 }
-
+/// By its name in config.json. Throws ConfigError for others.
 inline kernel::Activation timestep_activation(std::string_view name) {
   if (name == "silu" || name == "swish") return kernel::Activation::silu;
   if (name == "gelu") return kernel::Activation::gelu;

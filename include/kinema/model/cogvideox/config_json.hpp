@@ -84,7 +84,7 @@ struct SchedulerFile {
   diffusion::SchedulerConfig config;
   diffusion::SamplerKind sampler;
 };
-inline SchedulerFile read_scheduler_config(const io::Json& j) {
+inline SchedulerFile read_scheduler_config(const io::Json& j) {  ///< throws ConfigError, naming file and field
   j.expect(io::JsonKind::object);
   const std::string name = detail::class_name(j, {"CogVideoXDDIMScheduler", "CogVideoXDPMScheduler"});
   diffusion::SchedulerConfig c;

@@ -10,7 +10,7 @@
 namespace kinema::inline KINEMA_ABI::cogvideox {
 
 /// Sizes beyond these are refused before any arithmetic on them; released models were trained for 161 frames of 768x1360.
-inline constexpr std::int64_t max_frames = 1025, max_side = 8192;
+inline constexpr std::int64_t max_frames = 1025, max_side = 8192;  ///< pixels
 
 /// Factors between pixels and latents, from the configurations.
 struct Factors {

@@ -20,7 +20,7 @@ struct Preset {
   PipelineConfig config;
   DType dtype;
 };
-
+/// By its name: a released model or a tiny one. Throws ArgumentError with the list.
 inline Preset preset(std::string_view name) {
   Preset p{name, {}, DType::bf16};
   TransformerConfig& t = p.config.transformer;

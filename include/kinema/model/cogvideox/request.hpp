@@ -14,7 +14,7 @@
 #include <vector>
 
 namespace kinema::inline KINEMA_ABI::cogvideox {
-
+/// Random numbers: those of PyTorch on a CPU, or ours.
 enum class Rng : unsigned char { torch_cpu, philox };
 
 /// A value: copy it, change a field, ask again. Absent fields take what the checkpoint says.
@@ -65,7 +65,7 @@ struct Result {
   ClipSize size;
   std::vector<StageTime> stages;  ///< in the order in which they ran
 };
-
+/// The source of a run's noise.
 inline std::unique_ptr<NormalSource> make_random(Rng rng, std::uint64_t seed) {
   if (rng == Rng::philox) return std::make_unique<Generator>(seed);
   return std::make_unique<TorchCpuGenerator>(seed);

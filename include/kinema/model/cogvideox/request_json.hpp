@@ -5,7 +5,7 @@
 #include <kinema/model/cogvideox/request.hpp>
 
 namespace kinema::inline KINEMA_ABI::cogvideox {
-
+/// As `--rng` spells it.
 constexpr std::string_view name_of(Rng rng) { return rng == Rng::philox ? "philox" : "torch-cpu"; }
 
 /// One object with the fields of a request, called as the program's flags are. Image, video and embeddings are left to the

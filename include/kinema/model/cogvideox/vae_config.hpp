@@ -91,14 +91,14 @@ inline std::vector<FrameRange> frame_chunks(std::int64_t T, std::int64_t batch) 
 
 /// Frames after one temporal level, down or up: an odd count keeps its first frame apart, a single frame stays single.
 inline std::int64_t halved_frames(std::int64_t T) { return (T + 1) / 2; }
-inline std::int64_t doubled_frames(std::int64_t T) { return T > 1 ? 2 * T - T % 2 : T; }
+inline std::int64_t doubled_frames(std::int64_t T) { return T > 1 ? 2 * T - T % 2 : T; }  ///< up
 
 /// Frames that a chunk of T frames becomes, pixels to latents or back.
 inline std::int64_t encoded_chunk(const VaeConfig& c, std::int64_t T) {
   for (std::int64_t f = c.time_factor(); f > 1; f /= 2) T = halved_frames(T);
   return T;
 }
-inline std::int64_t decoded_chunk(const VaeConfig& c, std::int64_t T) {
+inline std::int64_t decoded_chunk(const VaeConfig& c, std::int64_t T) {  ///< latents to pixels
   for (std::int64_t f = c.time_factor(); f > 1; f /= 2) T = doubled_frames(T);
   return T;
 }
