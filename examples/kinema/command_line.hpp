@@ -30,10 +30,12 @@ struct CommandLine {
 /// Command-line values are marked in front, so that CLI11 neither drops an empty one nor mistakes it for an option.
 inline constexpr char value_mark = '\x01';
 
+inline std::string value_of(const std::string& v) { return !v.empty() && v.front() == value_mark ? v.substr(1) : v; }
+
 /// An option with one value; `names` as CLI11 writes them ("--seed,-s").
 inline CLI::Option* option(CLI::App* command, const std::string& names, Text& into, const std::string& description) {
   return command->add_option_function<std::string>(
-      names, [&into](const std::string& v) { into = !v.empty() && v.front() == value_mark ? v.substr(1) : v; }, description);
+      names, [&into](const std::string& v) { into = value_of(v); }, description);
 }
 
 inline std::string required(const Text& value, const char* flag) {

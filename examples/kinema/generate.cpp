@@ -1,4 +1,5 @@
 // examples/kinema/generate.cpp - kinema generate: a video from a sentence, an image or a video.
+#include "adapters.hpp"
 #include "command_line.hpp"
 #include "media.hpp"
 #include "placement.hpp"
@@ -24,6 +25,8 @@ struct Options {
   TilingOptions tiling;
   MemoryOptions memory;
   Text prompt, prompt_file, prompt_embeds, negative_prompt, negative_prompt_embeds, frames, height, width, steps, guidance, dynamic_guidance, seed, rng, scheduler;
+  std::vector<std::string> loras;
+  Text lora_mode;
   Text image, video, strength, latents, output, fps, config, resume, checkpoint_every, preview, report;
   bool no_contact_sheet = false, no_metadata = false;
 };
@@ -59,6 +62,8 @@ Recipe changed(Recipe recipe, const Options& o) {
                                                               {{"reference", diffusion::DynamicGuidance::reference}, {"cosine", diffusion::DynamicGuidance::cosine}, {"off", diffusion::DynamicGuidance::off}});
   if (o.scheduler) ask.sampler = choice<diffusion::SamplerKind>("--scheduler", *o.scheduler, {{"ddim", diffusion::SamplerKind::ddim}, {"dpm", diffusion::SamplerKind::dpm}});
   if (o.fps) recipe.fps = number("--fps", *o.fps, 0, 240, true);
+  if (!o.loras.empty()) recipe.loras = named_loras(o.loras);
+  if (o.lora_mode) recipe.loras_merged = choice<bool>("--lora-mode", *o.lora_mode, {{"merge", true}, {"runtime", false}});
   if (o.image && o.video) usage_error("--init-image and --init-video exclude each other");
   if (o.image) recipe.image = {*o.image, ""}, recipe.video = {};
   if (o.video) recipe.video = {*o.video, ""}, recipe.image = {};
@@ -100,6 +105,8 @@ void refuse_changes(const Recipe& run, const Recipe& now, const Options& o) {
   same("--rng", a.rng == b.rng);
   same("--scheduler", a.sampler == b.sampler);
   same("--strength", a.strength == b.strength);
+  same("--lora", o.loras.empty() || same_loras(run.loras, now.loras));
+  same("--lora-mode", !o.lora_mode || run.loras_merged == now.loras_merged);
   same("--init-image", !o.image || run.image.path == whole_path(*o.image));
   same("--init-video", !o.video || run.video.path == whole_path(*o.video));
   same("--vae-tiling", !o.tiling.tiling && !o.tiling.tile_size);
@@ -257,6 +264,8 @@ void generate(Options o, const std::string& program) {
   const std::string fingerprint = cogvideox::fingerprint(pipeline.folder());
   check_model(base, fingerprint, o, o.resume ? *o.resume : o.config.value_or(""));
 
+  std::vector<nn::Lora> loras = read_loras(recipe.loras, config.transformer);
+
   cogvideox::Request ask = recipe.request;
   cogvideox::ClipSize size{};
   if (start.run) {
@@ -272,7 +281,7 @@ void generate(Options o, const std::string& program) {
   session.choose_threads(config, size);
   const PlannedModel planned(pipeline);
   cogvideox::PlanRequest need{.size = size, .steps = ask.steps, .guided = ask.guidance > 1, .encoded_frames = ask.image ? 1 : ask.video ? size.frames : 0,
-                              .texts = !start.run, .dtype = pipeline.dtype(), .tile = ask.tile, .threads = session.threads()};
+                              .texts = !start.run, .dtype = pipeline.dtype(), .tile = ask.tile, .adapters = adapters_of(loras, recipe.loras_merged), .threads = session.threads()};
   const cogvideox::Plan plan = place(planned, need, o.tiling, o.memory, base.tile_said && !o.tiling.tiling && !o.tiling.tile_size);
   if (o.memory.dry_run) {
     std::fputs(plan_text(planned, need, plan).c_str(), stdout);
@@ -280,6 +289,7 @@ void generate(Options o, const std::string& program) {
   }
   ask.tile = need.tile;
   pipeline.stream_weights(need.streamed);
+  if (!loras.empty()) pipeline.set_loras(std::move(loras), recipe.loras_merged);
 
   // What the checkpoint or this machine decided is part of the recipe, so that it holds elsewhere too.
   ask.sampler = ask.sampler.value_or(config.sampler);
@@ -334,6 +344,11 @@ void add_generate(CommandLine& line) {
   option(c, "--init-image,-i,--init-img", o->image, "first frame, for image-to-video models: PNG or JPEG");
   option(c, "--init-video", o->video, "video to start from: .npy, video file or folder of frames");
   option(c, "--strength", o->strength, "share of the steps that --init-video is redrawn with, in (0, 1] (default: 0.8)");
+  c->add_option_function<std::vector<std::string>>("--lora", [o](const std::vector<std::string>& words) { for (const std::string& w : words) o->loras.push_back(value_of(w)); },
+                                                   "adapter of the transformer, FILE.safetensors[:weight] (default weight: 1); may be given several times")
+      ->allow_extra_args(false)
+      ->take_all();
+  option(c, "--lora-mode", o->lora_mode, "merge: into the weights at load, costs memory; runtime: added in every step, costs time (default: merge)");
   o->tiling.add_to(c);
   o->memory.add_to(c);
   option(c, "--save-latents", o->latents, "also store the denoised latents, .safetensors");

@@ -53,6 +53,12 @@ std::string Recipe::json(bool names_only) const {
     if (file) out.key(name).begin_object().field("path", shown_path(file.path, names_only)).field("values_sha256", file.values_sha256).end();
   });
   out.end();
+  if (!loras.empty()) {
+    out.field("lora_mode", loras_merged ? "merge" : "runtime").key("loras").begin_array();
+    for (const LoraFile& lora : loras)
+      out.begin_object().field("path", shown_path(lora.path, names_only)).field("values_sha256", lora.values_sha256).field("weight", lora.weight).end();
+    out.end();
+  }
   if (dtype) out.field("dtype", to_string(*dtype));
   if (fps) out.field("fps", *fps);
   if (!output.empty()) out.field("output", output);
@@ -71,6 +77,7 @@ std::string Recipe::parameters() const {
   if (ask.num_frames) out += cat(", Frames: ", *ask.num_frames);
   if (fps) out += cat(", FPS: ", *fps);
   if (video) out += cat(", Denoising strength: ", ask.strength);
+  for (const LoraFile& lora : loras) out += cat(", LoRA: ", shown_path(lora.path, true), ":", lora.weight);
   return out + cat(", Model: ", shown_path(model, true), ", RNG: ", name_of(ask.rng), ", Version: kinema ", KINEMA_VERSION);
 }
 
@@ -100,6 +107,18 @@ Recipe read_recipe(const io::Json& json) {
       });
       if (!known) inputs.fail(cat("unknown field \"", printable(key), "\""));
     }
+  }
+  if (json.has("loras")) {
+    const io::Json loras = json.at("loras");
+    loras.expect(io::JsonKind::array);
+    for (std::size_t i = 0; i < loras.size(); ++i) {
+      const io::Json entry = loras.at(i);
+      r.loras.push_back({{entry.string("path"), entry.string("values_sha256", "")}, entry.number("weight", 1)});
+      if (!r.loras.back()) entry.at("path").fail("must name a file, is empty");
+    }
+    const std::string mode = json.string("lora_mode", "merge");
+    if (mode != "merge" && mode != "runtime") json.at("lora_mode").fail(cat("must be merge or runtime, got \"", printable(mode), "\""));
+    r.loras_merged = mode == "merge";
   }
   if (json.has("dtype")) {
     const io::Json dtype = json.at("dtype");

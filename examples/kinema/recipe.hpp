@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace program {
 
@@ -15,12 +16,19 @@ struct InputFile {
   explicit operator bool() const { return !path.empty(); }
 };
 
+/// An adapter of the transformer.
+struct LoraFile : InputFile {
+  double weight = 1;
+};
+
 /// What is absent was not said.
 struct Recipe {
   std::string model, fingerprint;      ///< folder, and cogvideox::fingerprint() of it
   kinema::cogvideox::Request request;  ///< without tensors
   bool prompt_said = false, tile_said = false;
   InputFile image, video, prompt_embeds, negative_prompt_embeds;
+  std::vector<LoraFile> loras;
+  bool loras_merged = true;
   std::optional<kinema::DType> dtype;
   std::optional<double> fps;
   std::string output;                         ///< of an unfinished run

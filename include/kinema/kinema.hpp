@@ -61,6 +61,7 @@
 #include <kinema/nn/group_norm.hpp>
 #include <kinema/nn/linear.hpp>
 #include <kinema/nn/load.hpp>
+#include <kinema/nn/lora.hpp>
 #include <kinema/nn/module.hpp>
 #include <kinema/nn/norm.hpp>
 #include <kinema/nn/parameter.hpp>

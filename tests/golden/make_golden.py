@@ -18,7 +18,7 @@ import time
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
-MODULES = ("transformer", "vae", "t5", "rng", "schedulers", "tokenizer", "pipelines", "resize", "keys", "gradients")
+MODULES = ("transformer", "vae", "t5", "rng", "schedulers", "tokenizer", "pipelines", "resize", "keys", "gradients", "lora")
 
 
 def main() -> int:

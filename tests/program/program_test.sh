@@ -203,5 +203,52 @@ cmp v.npy old.npy || fail "an old file was changed by a failed run"
 [ $? = 1 ] || fail "a full stdout is no failure"
 grep -q '^error: stdout' log/err || fail "a full stdout is not named"
 
+# adapters: for the tiny model, of one repeated byte, ranks of 2
+adapter() {  # adapter FILE BYTE OUT IN MODULE…
+  local file=$1 byte=$2 out=$3 in=$4 header="" at=0 module
+  shift 4
+  for module; do
+    header+="${header:+,}\"$module.lora_A.weight\":{\"dtype\":\"F32\",\"shape\":[2,$in],\"data_offsets\":[$at,$((at + 8 * in))]}"
+    at=$((at + 8 * in))
+    header+=",\"$module.lora_B.weight\":{\"dtype\":\"F32\",\"shape\":[$out,2],\"data_offsets\":[$at,$((at + 8 * out))]}"
+    at=$((at + 8 * out))
+  done
+  header="{$header}"
+  printf "\\x$(printf %02x $((${#header} % 256)))\\x$(printf %02x $((${#header} / 256)))\0\0\0\0\0\0%s" "$header" >"$file"
+  head -c "$at" /dev/zero | tr '\0' "$byte" >>"$file"
+}
+attn=transformer.transformer_blocks
+adapter zeros.safetensors '\0' 64 64 $attn.0.attn1.to_q $attn.1.attn1.to_out.0
+adapter some.safetensors '=' 64 64 $attn.0.attn1.to_q $attn.1.attn1.to_out.0 $attn.7.attn1.to_q
+adapter wide.safetensors '=' 96 96 $attn.0.attn1.to_q
+adapter foreign.safetensors '=' 64 64 $attn.7.attn1.to_q
+adapter infinite.safetensors '\177' 64 64 $attn.0.attn1.to_q
+mkdir folder && cp some.safetensors folder/pytorch_lora_weights.safetensors
+cp model/transformer/diffusion_pytorch_model.safetensors weights.safetensors
+expect 3 "none.safetensors" "${ok[@]}" --output v.npy --lora none.safetensors
+expect 2 "--lora" "${ok[@]}" --output v.npy --lora ""
+expect 2 "--lora: the weight behind the colon" "${ok[@]}" --output v.npy --lora some.safetensors:x
+expect 2 "--lora: the weight behind the colon" "${ok[@]}" --output v.npy --lora some.safetensors:nan
+expect 2 "--lora-mode" "${ok[@]}" --output v.npy --lora zeros.safetensors --lora-mode later
+expect 3 "is no part of a LoRA" "${ok[@]}" --output v.npy --lora weights.safetensors
+expect 3 "the model has [64, 64], the LoRA is for [96, 96]" "${ok[@]}" --output v.npy --lora wide.safetensors
+expect 3 "none of its 1 modules is in the model" "${ok[@]}" --output v.npy --lora foreign.safetensors
+expect 6 "is not a finite number" "${ok[@]}" --output v.npy --lora infinite.safetensors
+accept "${ok[@]}" --output plain.npy
+accept "${ok[@]}" --output zero.npy --lora zeros.safetensors
+cmp -s plain.npy zero.npy || fail "an adapter of zeros changes the video"
+accept "${ok[@]}" --output merged.npy --lora some.safetensors:0.5 --lora=zeros.safetensors
+grep -q "2 of 3 modules are in this model; unused: transformer_blocks.7.attn1.to_q" log/err || fail "no count of the matched modules: $(cat log/err)"
+cmp -s plain.npy merged.npy && fail "an adapter changes nothing"
+accept "${ok[@]}" --output folder.npy --lora folder:0.5
+cmp -s folder.npy merged.npy || fail "an adapter's folder is another adapter"
+accept "${ok[@]}" --output added.npy --lora some.safetensors:0.5 --lora-mode runtime
+cmp -s plain.npy added.npy && fail "an adapter added in every step changes nothing"
+accept generate --config merged.npy.json --output again.npy --quiet
+cmp -s merged.npy again.npy || fail "--config lost the adapters"
+adapter some.safetensors '>' 64 64 $attn.0.attn1.to_q
+expect 3 "is not what the recipe was made with" generate --config merged.npy.json --output other.npy --quiet
+rm -r folder ./*.safetensors plain.npy* zero.npy* merged.npy* folder.npy* added.npy* again.npy* ./*_contact_sheet.png
+
 echo "$cases cases, $failed failed"
 [ "$failed" = 0 ]

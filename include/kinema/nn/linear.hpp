@@ -2,9 +2,18 @@
 #pragma once
 
 #include <kinema/nn/module.hpp>
+#include <kinema/op/elementwise.hpp>
 #include <kinema/op/matmul.hpp>
 
 namespace kinema::inline KINEMA_ABI::nn {
+
+/// activation(x Wᵀ + b) with the low-rank updates of W: y += scale (x downᵀ) upᵀ, before the activation.
+inline Tensor<> linear(const Tensor<>& x, const Parameter& weight, const Tensor<>& bias = {}, kernel::Activation activation = kernel::Activation::none) {
+  if (weight.updates().empty()) return op::linear(x, weight.value(), bias, activation);
+  Tensor<> y = op::linear(x, weight.value(), bias);
+  for (const LowRank& u : weight.updates()) y = op::combine({1.0, u.scale}, {y, op::linear(op::linear(x, u.down), u.up)});
+  return op::activate(y, activation);
+}
 
 /// y = x Wᵀ + b, optionally followed by an activation in the same pass. Keys: weight [out, in], bias [out] (if any).
 struct Linear {
@@ -18,7 +27,7 @@ struct Linear {
   }
   /// x [..., in] → [..., out]
   Tensor<> operator()(const Tensor<>& x) const {
-    return op::linear(x, weight.value(), bias ? bias->value() : Tensor<>{}, activation);
+    return linear(x, weight, bias ? bias->value() : Tensor<>{}, activation);
   }
   void visit(Visitor& v) {
     v("weight", weight);

@@ -24,7 +24,8 @@ struct PatchProjection {
   }
   /// patches [B, N, features] → [B, N, D]
   Tensor<> operator()(const Tensor<>& patches) const {
-    return op::linear(patches, reshape(weight.value(), {weight.shape()[0], features}), bias ? bias->value() : Tensor<>{});
+    const Tensor<> b = bias ? bias->value() : Tensor<>{};
+    return weight.shape().rank() == 2 ? nn::linear(patches, weight, b) : op::linear(patches, reshape(weight.value(), {weight.shape()[0], features}), b);
   }
   void visit(nn::Visitor& v) {
     v("weight", weight);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <kinema/io/image.hpp>
+#include <kinema/model/cogvideox/lora.hpp>
 #include <kinema/model/cogvideox/model_folder.hpp>
 #include <kinema/model/cogvideox/pixels.hpp>
 #include <kinema/model/cogvideox/request.hpp>
@@ -51,6 +52,16 @@ class Pipeline {
   }
   bool streams() const {
     return dtype_ == DType::f32 || (all_stored(folder_.text_weights()) && all_stored(folder_.transformer_weights()));
+  }
+  /// Adapters of the transformer, for calls from now on; clones that were made before keep theirs. `merged`: into the
+  /// weights when they are loaded, else added by the layers (see nn/lora.hpp). Throws CheckpointError if one of them does
+  /// not fit the model.
+  void set_loras(std::vector<nn::Lora> loras, bool merged = true) {
+    Transformer shapes(config().transformer);
+    for (const nn::Lora& lora : loras) nn::match_lora(shapes, lora);
+    loras_ = std::make_shared<const std::vector<nn::Lora>>(std::move(loras));
+    loras_merged_ = merged;
+    loaded_ = std::make_shared<Loaded>();
   }
   void set_callbacks(Callbacks callbacks) { callbacks_ = std::move(callbacks); }
 
@@ -132,7 +143,9 @@ class Pipeline {
   std::shared_ptr<const Transformer> transformer(const Stop& stop = {}) const {
     return component(loaded_->transformer, stop, [&] {
       auto transformer = on_file<Transformer>(config().transformer, &ModelFolder::transformer_weights);
-      nn::load(*transformer, folder_.transformer_weights(), load_options());
+      static const std::vector<nn::Lora> none;
+      nn::load(*transformer, nn::MergedLora(folder_.transformer_weights(), loras_merged_ ? *loras_ : none), load_options());
+      for (const nn::Lora& lora : loras_merged_ ? none : *loras_) nn::add_lora(*transformer, lora, dtype_);
       return transformer;
     });
   }
@@ -461,6 +474,8 @@ class Pipeline {
   ModelFolder folder_;
   DType dtype_;
   bool streamed_ = false;
+  std::shared_ptr<const std::vector<nn::Lora>> loras_ = std::make_shared<const std::vector<nn::Lora>>();
+  bool loras_merged_ = true;
   Callbacks callbacks_;
   std::shared_ptr<Loaded> loaded_ = std::make_shared<Loaded>();
 };

@@ -14,6 +14,12 @@
 
 namespace kinema::inline KINEMA_ABI::cogvideox {
 
+/// Adapters of the transformer (nn/lora.hpp).
+struct Adapters {
+  std::vector<std::string> merged;  ///< names of weights that become copies of their own
+  double factors = 0;               ///< bytes of the factors of those that the layers add
+};
+
 /// What is to be planned. Types of stored weights come from a folder's files, or are all `stored`.
 struct PlanRequest {
   ClipSize size;                     ///< of the video
@@ -24,6 +30,7 @@ struct PlanRequest {
   DType dtype = DType::f32;          ///< of activations
   std::optional<VaeTile> tile;
   bool streamed = false;             ///< text encoder and transformer read their weights block by block
+  Adapters adapters;
   int threads = 1;
 };
 
@@ -155,6 +162,16 @@ inline Plan plan(const PipelineConfig& c, const PlanRequest& ask, const StoredTy
       const double block = detail::stored_bytes(transformer.transformer_blocks.back(), "transformer", stored);
       stage.weights = stage.mapped = detail::stored_bytes(transformer, "transformer", stored) - static_cast<double>(c.transformer.num_layers - 2) * block;
     }
+    double copies = 0;
+    nn::for_each_parameter(transformer, [&](const std::string& name, nn::Parameter& p) {
+      const DType type = stored("transformer", name);
+      const bool in_file = ask.dtype == DType::f32 || type == ask.dtype;  // else it is rounded at load, and a copy anyway
+      if (in_file && std::find(ask.adapters.merged.begin(), ask.adapters.merged.end(), name) != ask.adapters.merged.end())
+        copies += static_cast<double>(p.shape().numel()) * static_cast<double>(size_of(type));
+    });
+    if (ask.streamed) stage.weights += copies;
+    else stage.mapped -= copies;
+    stage.weights += ask.adapters.factors;
     stage.flops *= static_cast<double>(ask.steps);
     plan.stages.push_back(std::move(stage));
   }
