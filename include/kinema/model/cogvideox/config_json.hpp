@@ -107,6 +107,16 @@ inline SchedulerFile read_scheduler_config(const io::Json& j) {  ///< throws Con
   return {c, name == "CogVideoXDPMScheduler" ? diffusion::SamplerKind::dpm : diffusion::SamplerKind::ddim};
 }
 
+namespace detail {
+/// The reference builds one block per entry, whatever else the file says; absent are its default's four.
+inline void block_types(const io::Json& j, const char* name, const std::string& known, std::int64_t levels) {
+  const auto types = j.strings(name, std::vector<std::string>(4, known));
+  if (static_cast<std::int64_t>(types.size()) != levels) throw ConfigError(cat(name, ": must have one entry per level (", levels, "), got ", types.size()));
+  for (const std::string& t : types)
+    if (t != known) throw ConfigError(cat(name, ": must be ", known, ", got ", printable(t)));
+}
+}  // namespace detail
+
 /// vae/config.json.
 inline VaeConfig read_vae_config(const io::Json& j) {
   j.expect(io::JsonKind::object);
@@ -127,13 +137,15 @@ inline VaeConfig read_vae_config(const io::Json& j) {
   c.act_fn = j.string("act_fn", c.act_fn);
   c.use_quant_conv = j.boolean("use_quant_conv", c.use_quant_conv);
   c.use_post_quant_conv = j.boolean("use_post_quant_conv", c.use_post_quant_conv);
-  c.down_block_types = j.strings("down_block_types", c.down_block_types);
-  c.up_block_types = j.strings("up_block_types", c.up_block_types);
   // The reference stores these and no CogVideoX pipeline reads them.
   j.optional_number("shift_factor");
   j.optional_numbers("latents_mean");
   j.optional_numbers("latents_std");
-  detail::in_file(j, [&] { validate(c); });
+  detail::in_file(j, [&] {
+    validate(c);
+    detail::block_types(j, "down_block_types", vae_down_block, c.levels());
+    detail::block_types(j, "up_block_types", vae_up_block, c.levels());
+  });
   return c;
 }
 

@@ -173,7 +173,8 @@ inline std::string vae_json(const VaeConfig& c) {
   j.field("temporal_compression_ratio", static_cast<std::int64_t>(c.temporal_compression_ratio));
   j.field("sample_height", c.sample_height).field("sample_width", c.sample_width).field("scaling_factor", c.scaling_factor);
   j.field("invert_scale_latents", c.invert_scale_latents).field("use_quant_conv", c.use_quant_conv).field("use_post_quant_conv", c.use_post_quant_conv);
-  j.field("down_block_types", c.down_block_types).field("up_block_types", c.up_block_types).field("force_upcast", true);
+  const auto per_level = [&](const char* type) { return std::vector<std::string>(c.block_out_channels.size(), type); };
+  j.field("down_block_types", per_level(vae_down_block)).field("up_block_types", per_level(vae_up_block)).field("force_upcast", true);
   for (const char* name : {"shift_factor", "latents_mean", "latents_std"}) j.key(name).null();
   return j.end().text() + "\n";
 }

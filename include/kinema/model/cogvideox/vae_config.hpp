@@ -10,6 +10,9 @@
 
 namespace kinema::inline KINEMA_ABI::cogvideox {
 
+/// The one type of block that a CogVideoX VAE has, down and up.
+inline constexpr const char *vae_down_block = "CogVideoXDownBlock3D", *vae_up_block = "CogVideoXUpBlock3D";
+
 /// Fields of vae/config.json, under the reference's names; absent fields keep the defaults below.
 /// Source: diffusers AutoencoderKLCogVideoX.__init__.
 struct VaeConfig {
@@ -25,7 +28,6 @@ struct VaeConfig {
   bool invert_scale_latents = false;
   std::string act_fn = "silu";
   bool use_quant_conv = false, use_post_quant_conv = false;
-  std::vector<std::string> down_block_types, up_block_types;  ///< empty, or one known type per level
 
   std::int64_t levels() const { return static_cast<std::int64_t>(block_out_channels.size()); }
   /// Levels that halve the frame rate, counted from the pixels (encoder) or from the latents (decoder).
@@ -65,12 +67,6 @@ inline void validate(const VaeConfig& c) {
   require(c.scaling_factor > 0 && c.scaling_factor < 1e6, "scaling_factor: must be positive, got ", c.scaling_factor);
   require(c.act_fn == "silu", "act_fn: must be silu, got ", printable(c.act_fn));
   require(!c.use_quant_conv && !c.use_post_quant_conv, "use_quant_conv, use_post_quant_conv: must be false; no CogVideoX VAE has these layers");
-  const auto types = [&](const char* name, const std::vector<std::string>& given, const char* known) {
-    require(given.empty() || static_cast<std::int64_t>(given.size()) == c.levels(), name, ": must have one entry per level (", c.levels(), "), got ", static_cast<std::int64_t>(given.size()));
-    for (const std::string& t : given) require(t == known, name, ": must be ", known, ", got ", printable(t));
-  };
-  types("down_block_types", c.down_block_types, "CogVideoXDownBlock3D");
-  types("up_block_types", c.up_block_types, "CogVideoXUpBlock3D");
 }
 
 /// Frames [begin, end) that go through the network together.
