@@ -10,8 +10,10 @@
 
 namespace kinema::inline KINEMA_ABI::cogvideox {
 
-/// The one type of block that a CogVideoX VAE has, down and up.
-inline constexpr const char *vae_down_block = "CogVideoXDownBlock3D", *vae_up_block = "CogVideoXUpBlock3D";
+/// The one type of block that a CogVideoX VAE has on the way down.
+inline constexpr const char* vae_down_block = "CogVideoXDownBlock3D";
+/// The one type of block that a CogVideoX VAE has on the way up.
+inline constexpr const char* vae_up_block = "CogVideoXUpBlock3D";
 
 /// Fields of vae/config.json, under the reference's names; absent fields keep the defaults below.
 /// Source: diffusers AutoencoderKLCogVideoX.__init__.
