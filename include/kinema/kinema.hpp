@@ -1,6 +1,7 @@
 // kinema/kinema.hpp - everything that needs no optional third party. Generated: KINEMA_UPDATE=1 test_layers rewrites it.
 #pragma once
 
+#include <kinema/autograd/tape.hpp>
 #include <kinema/core/config.hpp>
 #include <kinema/core/device.hpp>
 #include <kinema/core/dtype.hpp>

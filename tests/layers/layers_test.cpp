@@ -133,7 +133,7 @@ Strings broken_rules(const Tree& tree) {
       if (third_party(next)) includers[next].insert(path);
       if (!starts_with(next, "kinema/")) continue;
       if (!tree.count(next)) { problem(path, "includes " + next + ", which does not exist"); continue; }
-      const bool kernels_inline = part_of(path) == "op" && part_of(next) == "kernel/cpu" && contains(text, "KINEMA_KERNELS_APART");
+      const bool kernels_inline = (part_of(path) == "op" || part_of(path) == "autograd") && part_of(next) == "kernel/cpu" && contains(text, "KINEMA_KERNELS_APART");
       if (!kernels_inline && !allowed(path, next)) problem(path, "includes " + next + " of a higher or neighbouring layer");
       if (part_of(path) == "kernel/cpu" && folder_of(next) == "kinema/kernel/cpu" && path != "kinema/kernel/cpu/all.hpp")
         problem(path, "includes the other family " + next + "; what families share is in kernel/cpu/detail");

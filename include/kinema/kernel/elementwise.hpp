@@ -27,6 +27,18 @@ struct Activate {
 KINEMA_KERNEL void run(CpuContext&, const Activate&);  // kernel/cpu/elementwise.hpp
 void run(CudaContext&, const Activate&);               // kernel/cuda/elementwise.cuh
 
+/// dx = dy * activation'(x), in the compute type of x.
+struct ActivateBackward {
+  static constexpr std::string_view name = "activate_backward";
+  Ref x;   ///< floating, contiguous: the input of the activation
+  Ref dy;  ///< shape of x, its compute type, contiguous
+  Ref dx;  ///< as dy, written; may be dy
+  Activation activation;
+  double flops() const { return 16.0 * detail::numel_of(x); }
+  double bytes() const { return detail::bytes_of(x) + detail::bytes_of(dy) + detail::bytes_of(dx); }
+};
+KINEMA_KERNEL void run(CpuContext&, const ActivateBackward&);
+
 /// y = x * by, in the compute type, rounded once.
 struct Scale {
   static constexpr std::string_view name = "scale";

@@ -3,6 +3,7 @@
 // Loading, saving, counting, moving and initialising are all visitors, so a name is written once and cannot drift.
 #pragma once
 
+#include <kinema/autograd/tape.hpp>
 #include <kinema/core/function_ref.hpp>
 #include <kinema/nn/parameter.hpp>
 
@@ -66,6 +67,12 @@ std::int64_t count_parameters(M& root) {
   std::int64_t n = 0;
   for_each_parameter(root, [&](const std::string&, Parameter& p) { n += p.shape().numel(); });
   return n;
+}
+
+/// Asks the tape for the gradients of all parameters: then g[p.value()] is that of p.
+template <Module M>
+void watch(autograd::Tape& tape, M& root) {
+  for_each_parameter(root, [&](const std::string&, Parameter& p) { tape.watch(p.value()); });
 }
 
 /// Forgets all values, so that their memory can be used again.

@@ -13,10 +13,17 @@
 #include <algorithm>
 #include <initializer_list>
 #include <span>
+#include <vector>
 
 namespace kinema::inline KINEMA_ABI::op {
 
 using kernel::Activation;
+
+inline Tensor<> cast(const Tensor<>& x, DType dtype);
+namespace detail {
+/// What a backward function saved, in the type of gradients.
+inline Tensor<> widened(const Tensor<>& x) { return cast(x, autograd::gradient_type(x.dtype())); }
+}  // namespace detail
 
 /// activation(x), floating. Throws DTypeError if x is not floating.
 inline Tensor<> activate(const Tensor<>& x, Activation activation) {
@@ -24,7 +31,14 @@ inline Tensor<> activate(const Tensor<>& x, Activation activation) {
   if (activation == Activation::none) return x;
   const Tensor<> from = contiguous(x);
   Tensor<> y = empty_like(x);
-  if (x.numel() > 0) launch(kernel::Activate{.x = from, .y = y, .activation = activation}, x.device());
+  if (x.numel() == 0) return y;
+  launch(kernel::Activate{.x = from, .y = y, .activation = activation}, x.device());
+  if (autograd::Tape* tape = autograd::Tape::following({&from}))
+    tape->record("activate", {from}, {y}, [from = autograd::Saved(from), activation](autograd::Backward& back) {
+      const Tensor<> dy = contiguous(back.of(0)), dx = empty_like(dy);
+      launch(kernel::ActivateBackward{.x = from.value(), .dy = dy, .dx = dx, .activation = activation}, dy.device());
+      back.add(0, dx);
+    });
   return y;
 }
 /// x * sigmoid(x)
@@ -39,7 +53,10 @@ inline Tensor<> scale(const Tensor<>& x, double by) {
   Expect{"scale"}("x", x).floating();
   const Tensor<> from = contiguous(x);
   Tensor<> y = empty_like(x);
-  if (x.numel() > 0) launch(kernel::Scale{.x = from, .y = y, .by = by}, x.device());
+  if (x.numel() == 0) return y;
+  launch(kernel::Scale{.x = from, .y = y, .by = by}, x.device());
+  if (autograd::Tape* tape = autograd::Tape::following({&from}))
+    tape->record("scale", {from}, {y}, [by](autograd::Backward& back) { back.add(0, scale(back.of(0), by)); });
   return y;
 }
 
@@ -48,6 +65,7 @@ inline Tensor<> clamp(const Tensor<>& x, double low, double high) {
   const Expect expect{"clamp"};
   expect("x", x).floating();
   expect.that(low <= high, "low must not exceed high, got ", low, " and ", high);
+  autograd::no_gradient("clamp", {&x});
   const Tensor<> from = contiguous(x);
   Tensor<> y = empty_like(x);
   if (x.numel() > 0) launch(kernel::Clamp{.x = from, .y = y, .low = low, .high = high}, x.device());
@@ -64,17 +82,38 @@ inline Tensor<> cast(const Tensor<>& x, DType dtype) {
   if (x.numel() == 0) return y;
   if (x.is_contiguous()) launch(kernel::Cast{.x = x, .y = y}, x.device());
   else launch(kernel::Copy{.x = x, .y = y}, x.device());
+  detail::record_copy(x, y);
   return y;
 }
 
 namespace detail {
+inline Tensor<> binary(const Tensor<>& a, const Tensor<>& b, kernel::Arithmetic arithmetic);
+/// a and b in the shape of y: the gradient of a repeated element is the sum of its repetitions'.
+inline void record_binary(const Tensor<>& a, const Tensor<>& b, const Tensor<>& y, kernel::Arithmetic arithmetic) {
+  autograd::Tape* tape = autograd::Tape::following({&a, &b});
+  if (!tape) return;
+  if (arithmetic != kernel::Arithmetic::multiply) {
+    tape->record(name_of(arithmetic), {a, b}, {y}, [arithmetic](autograd::Backward& back) {
+      back.add(0, back.of(0));
+      if (back.wants(1)) back.add(1, arithmetic == kernel::Arithmetic::add ? back.of(0) : scale(back.of(0), -1));
+    });
+    return;
+  }
+  const autograd::Saved factor_b = tape->follows(a) ? autograd::Saved(b) : autograd::Saved(), factor_a = tape->follows(b) ? autograd::Saved(a) : autograd::Saved();
+  tape->record("mul", {a, b}, {y}, [factor_a, factor_b](autograd::Backward& back) {
+    if (back.wants(0)) back.add(0, binary(back.of(0), widened(factor_b), kernel::Arithmetic::multiply));
+    if (back.wants(1)) back.add(1, binary(back.of(0), widened(factor_a), kernel::Arithmetic::multiply));
+  });
+}
 inline Tensor<> binary(const Tensor<>& a, const Tensor<>& b, kernel::Arithmetic arithmetic) {
   const Expect expect{name_of(arithmetic)};
   expect("a", a).floating();
   expect("b", b).like(a);
   Tensor<> y = empty(broadcast(a.shape(), b.shape()), a.dtype(), a.device());
   if (y.numel() == 0) return y;
-  launch(kernel::Binary{.a = expand(a, y.shape()), .b = expand(b, y.shape()), .y = y, .arithmetic = arithmetic}, a.device());
+  const Tensor<> left = expand(a, y.shape()), right = expand(b, y.shape());
+  launch(kernel::Binary{.a = left, .b = right, .y = y, .arithmetic = arithmetic}, a.device());
+  record_binary(left, right, y, arithmetic);
   return y;
 }
 }  // namespace detail
@@ -105,7 +144,16 @@ inline Tensor<> combine(std::initializer_list<double> c, std::initializer_list<T
   }
   Tensor<> y = empty_like(first);
   op.y = y;
-  if (y.numel() > 0) launch(op, first.device());
+  if (y.numel() == 0) return y;
+  launch(op, first.device());
+  autograd::Tape* tape = autograd::Tape::current();
+  if (!tape) return y;
+  const std::vector<Tensor<>> inputs(from, from + n);
+  if (std::none_of(inputs.begin(), inputs.end(), [&](const Tensor<>& t) { return tape->follows(t); })) return y;
+  tape->record("combine", inputs, {y}, [by = std::vector<double>(c)](autograd::Backward& back) {
+    for (std::size_t i = 0; i < by.size(); ++i)
+      if (back.wants(i)) back.add(i, scale(back.of(0), by[i]));
+  });
   return y;
 }
 

@@ -1,6 +1,7 @@
 // kinema/op/layout.hpp - the same elements in another place or order: contiguous, copy_into, concat, patchify.
 #pragma once
 
+#include <kinema/autograd/tape.hpp>
 #include <kinema/kernel/layout.hpp>
 #include <kinema/tensor/create.hpp>
 #include <kinema/tensor/expect.hpp>
@@ -15,16 +16,24 @@
 
 namespace kinema::inline KINEMA_ABI::op {
 
+namespace detail {
+inline void record_copy(const Tensor<>& x, const Tensor<>& y) {
+  if (autograd::Tape* tape = autograd::Tape::following({&x, &y}))
+    tape->record("copy", {x}, {y}, [](autograd::Backward& back) { back.add(0, back.of(0)); });
+}
+}  // namespace detail
+
 /// Writes the elements of `source` into the window `destination`: same shape, any strides, element types equal or both
 /// floating (rounded once, to nearest even). The one op that fills a part of a tensor; the two must not overlap.
 /// Throws ShapeError, DTypeError or DeviceError if they do not fit.
 inline void copy_into(const Tensor<>& destination, const Tensor<>& source) {
   const Expect expect{"copy_into"};
   expect("source", source);
-  expect("destination", destination).shape(source.shape()).on(source.device());
+  expect("destination", destination).shape(source.shape()).on(source.device()).writable();
   if (!(is_floating(source.dtype()) && is_floating(destination.dtype()))) expect("source", source).dtype(destination.dtype());
   if (source.numel() == 0) return;
   launch(kernel::Copy{.x = source, .y = destination}, source.device());
+  if (is_floating(source.dtype())) detail::record_copy(source, destination);
 }
 
 /// x itself if its elements lie in row-major order without gaps, else a copy that does.
@@ -32,6 +41,7 @@ inline Tensor<> contiguous(const Tensor<>& x) {
   if (x.is_contiguous()) return x;
   Tensor<> y = empty(x.shape(), x.dtype(), x.device());
   launch(kernel::Copy{.x = x, .y = y}, x.device());
+  if (is_floating(x.dtype())) detail::record_copy(x, y);
   return y;
 }
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <kinema/kernel/matmul.hpp>
-#include <kinema/op/layout.hpp>
+#include <kinema/op/elementwise.hpp>
 #if !KINEMA_KERNELS_APART
 #include <kinema/kernel/cpu/matmul.hpp>
 #endif
@@ -36,6 +36,23 @@ inline Tensor<> merged_front(const Tensor<>& x, int inner) {
 }
 }  // namespace detail
 
+inline Tensor<> matmul(const Tensor<>& a, const Tensor<>& b);
+
+namespace detail {
+/// y [M, N] = x [M, K] weight^T [N, K] + bias: dx = dy weight, dweight = dy^T x, dbias = the sum over rows.
+inline void record_linear(const Tensor<>& x, const Tensor<>& weight, const Tensor<>& bias, const Tensor<>& y) {
+  autograd::Tape* tape = autograd::Tape::following({&x, &weight, &bias});
+  if (!tape) return;
+  const autograd::Saved kept_x = tape->follows(weight) ? autograd::Saved(x) : autograd::Saved(), kept_weight = tape->follows(x) ? autograd::Saved(weight) : autograd::Saved();
+  tape->record("linear", {x, weight, bias ? expand(bias, y.shape()) : bias}, {y}, [kept_x, kept_weight](autograd::Backward& back) {
+    const Tensor<>& dy = back.of(0);
+    if (back.wants(0)) back.add(0, matmul(dy, cast(kept_weight, dy.dtype())));
+    if (back.wants(1)) back.add(1, matmul(transpose(dy, 0, 1), cast(kept_x, dy.dtype())));
+    if (back.wants(2)) back.add(2, dy);
+  });
+}
+}  // namespace detail
+
 /// activation(x weight^T + bias).
 ///   x [..., K] floating; weight [N, K] and bias [N] (or no value) of any floating type; returns [..., N] in the type of x
 /// Products and sums in f32 (f64 for f64 x), one rounding after the activation. Weights of another type, memory-mapped
@@ -48,12 +65,16 @@ inline Tensor<> linear(const Tensor<>& x, const Tensor<>& weight, const Tensor<>
   expect("weight", weight).rank(2).floating().on(x.device()).size(1, x.size(-1));
   const std::int64_t n = weight.size(0);
   if (bias) expect("bias", bias).shape({n}).floating().on(x.device());
+  if (activation != kernel::Activation::none && autograd::Tape::following({&x, &weight, &bias}))
+    return activate(linear(x, weight, bias), activation);  // whose derivative needs the sums
   Tensor<> y = empty(x.shape().with(-1, n), x.dtype(), x.device());
   if (y.numel() == 0) return y;
   const std::int64_t rows = y.numel() / n;
   const bool unit = x.size(-1) <= 1 || x.strides()[x.rank() - 1] == 1;
   const Tensor<> from = detail::merged_front(unit ? x : contiguous(x), 1), w = contiguous(weight), b = bias ? contiguous(bias) : bias;
-  launch(kernel::Linear{.x = from, .weight = w, .bias = b, .y = reshape(y, {rows, n}), .activation = activation}, x.device());
+  const Tensor<> to = reshape(y, {rows, n});
+  launch(kernel::Linear{.x = from, .weight = w, .bias = b, .y = to, .activation = activation}, x.device());
+  detail::record_linear(from, w, b, to);
   return y;
 }
 
@@ -76,7 +97,16 @@ inline Tensor<> matmul(const Tensor<>& a, const Tensor<>& b) {
   if (y.numel() == 0) return y;
   const Tensor<> left = detail::merged_front(expand(a, with_matrix(front, m, k)), 2);
   const Tensor<> right = detail::merged_front(expand(b, with_matrix(front, k, n)), 2);
-  launch(kernel::MatMul{.a = left, .b = right, .y = reshape(y, {front.numel(), m, n})}, a.device());
+  const Tensor<> to = reshape(y, {front.numel(), m, n});
+  launch(kernel::MatMul{.a = left, .b = right, .y = to}, a.device());
+  if (autograd::Tape* tape = autograd::Tape::following({&left, &right})) {
+    const autograd::Saved kept_a = tape->follows(right) ? autograd::Saved(left) : autograd::Saved(), kept_b = tape->follows(left) ? autograd::Saved(right) : autograd::Saved();
+    tape->record("matmul", {left, right}, {to}, [kept_a, kept_b](autograd::Backward& back) {
+      const Tensor<>& dy = back.of(0);
+      if (back.wants(0)) back.add(0, matmul(dy, transpose(cast(kept_b, dy.dtype()), 1, 2)));
+      if (back.wants(1)) back.add(1, matmul(transpose(cast(kept_a, dy.dtype()), 1, 2), dy));
+    });
+  }
   return y;
 }
 

@@ -54,6 +54,12 @@ class Expect {
       if (!t_.is_contiguous()) fail<ShapeError>("must be contiguous");
       return *this;
     }
+    /// For a tensor that an op overwrites: no recorded op may still need its value.
+    const Argument& writable() const {
+      if (t_.storage()->readers.any())
+        throw ArgumentError(cat(where_, ": ", name_, " must not be written, a recorded op needs its value for gradients, got ", to_string(t_)));
+      return *this;
+    }
 
    private:
     template <class E>

@@ -53,6 +53,9 @@ class Tensor<dyn, dyn_rank> {
     return static_cast<T*>(ref().data);
   }
 
+  /// Whether no other handle and no other window on the storage exists: then writing in place is nobody else's business.
+  bool is_only_handle() const { return state_ && state_.use_count() == 1 && state_->storage.use_count() == 1; }
+
   /// A tensor over the same storage with another window.
   Tensor window(const Ref& ref) const { return Tensor(ref, state_->storage); }
 

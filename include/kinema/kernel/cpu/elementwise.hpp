@@ -112,6 +112,21 @@ KINEMA_KERNEL void run(CpuContext& ctx, const Activate& op) {
   });
 }
 
+KINEMA_KERNEL void run(CpuContext& ctx, const ActivateBackward& op) {
+  dispatch_floating(op.x.dtype, op.name, [&]<class T>(Type<T>) {
+    using C = compute_t<T>;
+    const T* x = static_cast<const T*>(op.x.data);
+    const C* dy = static_cast<const C*>(op.dy.data);
+    C* dx = static_cast<C*>(op.dx.data);
+    dispatch_activation(op.activation, [&](auto activation) {
+      parallel_ranges(op.x.shape.numel(), cpu::pointwise_grain, ctx.threads, [&](std::int64_t begin, std::int64_t end) {
+        simd::transform<C>(end - begin, dx + begin, [=](const simd::batch<C>& v, const simd::batch<C>& g) { return g * cpu::derivative<C>(activation, v); },
+                           x + begin, dy + begin);
+      });
+    });
+  });
+}
+
 KINEMA_KERNEL void run(CpuContext& ctx, const Scale& op) {
   dispatch_floating(op.x.dtype, op.name, [&]<class T>(Type<T>) {
     using C = compute_t<T>;
