@@ -7,8 +7,10 @@
 #include <kinema/op/elementwise.hpp>
 #include <kinema/tensor/tensor.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <numbers>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -61,8 +63,8 @@ inline void validate(const SchedulerConfig& c) {
   }
   beta("beta_start", c.beta_start);
   beta("beta_end", c.beta_end);
-  if (c.beta_schedule != "scaled_linear" && c.beta_schedule != "linear")
-    throw ConfigError(cat("beta_schedule: must be scaled_linear or linear, got \"", printable(c.beta_schedule), "\""));
+  if (c.beta_schedule != "scaled_linear" && c.beta_schedule != "linear" && c.beta_schedule != "squaredcos_cap_v2")
+    throw ConfigError(cat("beta_schedule: must be scaled_linear, linear or squaredcos_cap_v2, got \"", printable(c.beta_schedule), "\""));
   prediction_of(c.prediction_type);
   spacing_of(c.timestep_spacing);
   if (c.steps_offset < 0 || c.steps_offset >= c.num_train_timesteps)
@@ -106,10 +108,10 @@ class Schedule {
     std::vector<std::int64_t> t;
     switch (spacing_of(config_.timestep_spacing)) {
       case Spacing::trailing: {
-        // numpy.arange(T, 0, -T/N): ceil of the length, then start + i·step
-        const double step = -(total / n);
+        // numpy.arange(T, 0, -T/N): ceil of the length, then start + i·step, with the step as it comes out of the first two entries
+        const double step = -(total / n), rounded = (total + step) - total;
         const auto count = static_cast<std::int64_t>(std::ceil((0 - total) / step));
-        for (std::int64_t i = 0; i < count; ++i) t.push_back(static_cast<std::int64_t>(std::nearbyint(total + static_cast<double>(i) * step)) - 1);
+        for (std::int64_t i = 0; i < count; ++i) t.push_back(static_cast<std::int64_t>(std::nearbyint(total + static_cast<double>(i) * rounded)) - 1);
         break;
       }
       case Spacing::leading:
@@ -130,8 +132,15 @@ class Schedule {
     if (config_.trained_betas) return (*config_.trained_betas)[i];
     const double last = static_cast<double>(train_steps() - 1), at = static_cast<double>(i);
     if (config_.beta_schedule == "linear") return config_.beta_start + at / last * (config_.beta_end - config_.beta_start);
+    if (config_.beta_schedule == "squaredcos_cap_v2") return squared_cosine_beta(at);
     const double from = std::sqrt(config_.beta_start), to = std::sqrt(config_.beta_end), root = from + at / last * (to - from);
     return root * root;
+  }
+  /// Cosine schedule of Nichol and Dhariwal, capped. The reference rounds it to f32, and 1 − β of the last steps shows that.
+  double squared_cosine_beta(double at) const {
+    const auto bar = [](double t) { return std::pow(std::cos((t + 0.008) / 1.008 * std::numbers::pi / 2), 2); };
+    const auto total = static_cast<double>(train_steps());
+    return static_cast<float>(std::min(1 - bar((at + 1) / total) / bar(at / total), 0.999));
   }
   /// Source: Lin et al., "Common diffusion noise schedules and sample steps are flawed", algorithm 1.
   void rescale_to_zero_terminal_snr() {
