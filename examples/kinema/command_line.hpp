@@ -64,13 +64,15 @@ struct Common {
   std::optional<kinema::DType> compute_dtype() const;
 };
 
-/// --max-ram, --stream-weights and --dry-run.
+/// --max-ram, --stream-weights, --weights and --dry-run.
 struct MemoryOptions {
-  Text max_ram, stream;
+  Text max_ram, stream, weights;
   bool dry_run = false;
   void add_to(CLI::App* command, bool streams = true);
   /// Bytes, if --max-ram was given.
   std::optional<double> limit() const;
+  /// Whether --weights is int8; no value: not said.
+  std::optional<bool> quantized() const;
 };
 
 /// --vae-tiling and --vae-tile-size.

@@ -33,8 +33,9 @@ void encode_text(const Options& o) {
   check_latents_output(output);
   cogvideox::Pipeline pipeline = session.open_pipeline();
   warn_about_lost_words("--prompt", pipeline.tokenize(prompt));
+  pipeline.quantize_weights(o.memory.quantized().value_or(false));
   const PlannedModel planned(pipeline);
-  cogvideox::PlanRequest need{.size = {}, .guided = false, .denoise = false, .decode = false, .dtype = pipeline.dtype(), .tile = {}, .threads = session.threads()};
+  cogvideox::PlanRequest need{.size = {}, .guided = false, .denoise = false, .decode = false, .dtype = pipeline.dtype(), .tile = {}, .quantized = pipeline.quantized(), .threads = session.threads()};
   const cogvideox::Plan plan = place(planned, need, {}, o.memory);
   if (o.memory.dry_run) {
     std::fputs(plan_text(planned, need, plan).c_str(), stdout);

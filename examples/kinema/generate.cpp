@@ -61,6 +61,7 @@ Recipe changed(Recipe recipe, const Options& o) {
     ask.dynamic_guidance = choice<diffusion::DynamicGuidance>("--dynamic-cfg", *o.dynamic_guidance,
                                                               {{"reference", diffusion::DynamicGuidance::reference}, {"cosine", diffusion::DynamicGuidance::cosine}, {"off", diffusion::DynamicGuidance::off}});
   if (o.scheduler) ask.sampler = choice<diffusion::SamplerKind>("--scheduler", *o.scheduler, {{"ddim", diffusion::SamplerKind::ddim}, {"dpm", diffusion::SamplerKind::dpm}});
+  if (const auto quantized = o.memory.quantized()) recipe.quantized = *quantized;
   if (o.fps) recipe.fps = number("--fps", *o.fps, 0, 240, true);
   if (!o.loras.empty()) recipe.loras = named_loras(o.loras);
   if (o.lora_mode) recipe.loras_merged = choice<bool>("--lora-mode", *o.lora_mode, {{"merge", true}, {"runtime", false}});
@@ -109,6 +110,7 @@ void refuse_changes(const Recipe& run, const Recipe& now, const Options& o) {
   same("--lora-mode", !o.lora_mode || run.loras_merged == now.loras_merged);
   same("--init-image", !o.image || run.image.path == whole_path(*o.image));
   same("--init-video", !o.video || run.video.path == whole_path(*o.video));
+  same("--weights", run.quantized == now.quantized);
   same("--vae-tiling", !o.tiling.tiling && !o.tiling.tile_size);
   same("--dtype", !o.common.compute_dtype() || o.common.compute_dtype() == run.dtype);
 }
@@ -279,9 +281,10 @@ void generate(Options o, const std::string& program) {
     warn_about(pipeline, ask, targets, size);
   }
   session.choose_threads(config, size);
+  pipeline.quantize_weights(recipe.quantized);
   const PlannedModel planned(pipeline);
   cogvideox::PlanRequest need{.size = size, .steps = ask.steps, .guided = ask.guidance > 1, .encoded_frames = ask.image ? 1 : ask.video ? size.frames : 0,
-                              .texts = !start.run, .dtype = pipeline.dtype(), .tile = ask.tile, .adapters = adapters_of(loras, recipe.loras_merged), .threads = session.threads()};
+                              .texts = !start.run, .dtype = pipeline.dtype(), .tile = ask.tile, .quantized = recipe.quantized, .adapters = adapters_of(loras, recipe.loras_merged), .threads = session.threads()};
   const cogvideox::Plan plan = place(planned, need, o.tiling, o.memory, base.tile_said && !o.tiling.tiling && !o.tiling.tile_size);
   if (o.memory.dry_run) {
     std::fputs(plan_text(planned, need, plan).c_str(), stdout);

@@ -124,6 +124,9 @@ std::int64_t fitting_frames(const PlannedModel& model, const cogvideox::PlanRequ
   const double need = budget.base + budget.need(stage);
   std::string message = cat("memory: ", stage.name, " needs ", bytes_text(need), " (of which the program itself holds ", bytes_text(budget.base), "), ",
                             limited ? "--max-ram allows " : "free are ", bytes_text(budget.bytes), "; what would fit: ");
+  cogvideox::PlanRequest smaller = ask;
+  smaller.quantized = true, smaller.streamed = false;
+  if (!ask.quantized && (ask.texts || ask.denoise) && !budget.first_too_large(cogvideox::plan(model.config, smaller, model.stored))) message += "--weights int8, or ";
   if (const std::int64_t frames = fitting_frames(model, ask, budget)) message += cat("--num-frames ", frames, limited ? ", or " : "");
   else if (!limited) message += "a smaller --height and --width";
   if (limited) message += cat("--max-ram ", static_cast<std::int64_t>(need / 1048576.0) + 1, "MiB");
@@ -168,7 +171,9 @@ cogvideox::Plan place(const PlannedModel& model, cogvideox::PlanRequest& ask, co
       ask.tile.reset();
     }
   }
-  if (stream == Choice::on && !model.can_stream) usage_error("--stream-weights: these weights are stored in another type than the run's and are rounded at load; use --dtype auto or f32");
+  const bool can_stream = model.can_stream && !ask.quantized;
+  if (stream == Choice::on && ask.quantized) usage_error("--stream-weights: --weights int8 is made at load and cannot stay in the file; take one of the two");
+  if (stream == Choice::on && !can_stream) usage_error("--stream-weights: these weights are stored in another type than the run's and are rounded at load; use --dtype auto or f32");
   ask.streamed = stream == Choice::on;
 
   const double base = resident_memory();
@@ -186,7 +191,7 @@ cogvideox::Plan place(const PlannedModel& model, cogvideox::PlanRequest& ask, co
     if (ask.tile && vae_fits())
       warn(cat("memory is short for whole pictures: the VAE runs in tiles of ", ask.tile->height, "x", ask.tile->width, " (--vae-tiling off forbids it)"));
   }
-  if (limit && stream == Choice::automatic && model.can_stream && !models_fit()) {
+  if (limit && stream == Choice::automatic && can_stream && !models_fit()) {
     ask.streamed = true;
     plan = cogvideox::plan(config, ask, model.stored);
     if (models_fit()) warn("--max-ram is less than the weights need: they are read block by block (--stream-weights off forbids it)");
@@ -200,9 +205,9 @@ cogvideox::Plan place(const PlannedModel& model, cogvideox::PlanRequest& ask, co
 
 std::string plan_text(const PlannedModel& model, const cogvideox::PlanRequest& ask, const cogvideox::Plan& plan) {
   const double base = resident_memory();
-  std::string out = ask.size.frames == 0 ? cat(ask.dtype, ", ", ask.threads, ask.threads == 1 ? " thread" : " threads", ask.streamed ? ", weights streamed" : "", "\n")
+  std::string out = ask.size.frames == 0 ? cat(ask.dtype, ", ", ask.threads, ask.threads == 1 ? " thread" : " threads", ask.quantized ? ", weights int8" : ask.streamed ? ", weights streamed" : "", "\n")
                                          : cat(ask.size.frames, " frames of ", ask.size.height, "x", ask.size.width, " (height x width), ", ask.steps, " steps", ask.guided ? ", guided" : "", ", ", ask.dtype, ", ",
-                        ask.threads, ask.threads == 1 ? " thread" : " threads", ask.tile ? ", VAE in tiles" : "", ask.streamed ? ", weights streamed" : "", "\n");
+                        ask.threads, ask.threads == 1 ? " thread" : " threads", ask.tile ? ", VAE in tiles" : "", ask.quantized ? ", weights int8" : ask.streamed ? ", weights streamed" : "", "\n");
   const auto row = [&](const std::string& name, const std::string& a, const std::string& b, const std::string& c, const std::string& d, const std::string& e) {
     char line[160];
     std::snprintf(line, sizeof line, "  %-9s %12s %12s %12s %12s %14s\n", name.c_str(), a.c_str(), b.c_str(), c.c_str(), d.c_str(), e.c_str());
@@ -226,7 +231,7 @@ std::string plan_json(const PlannedModel& model, const cogvideox::PlanRequest& a
   const auto bytes = [](double n) { return static_cast<std::int64_t>(n); };
   j.begin_object().field("num_frames", ask.size.frames).field("height", ask.size.height).field("width", ask.size.width).field("steps", ask.steps);
   j.field("guided", ask.guided).field("dtype", to_string(ask.dtype)).field("threads", static_cast<std::int64_t>(ask.threads)).field("tiled", ask.tile.has_value());
-  j.field("streamed", ask.streamed).field("weight_files", model.stored_bytes != 0).field("program_bytes", bytes(base));
+  j.field("quantized", ask.quantized).field("streamed", ask.streamed).field("weight_files", model.stored_bytes != 0).field("program_bytes", bytes(base));
   for (const cogvideox::StagePlan& s : plan.stages) {
     j.key(s.name).begin_object().field("weight_bytes", bytes(s.weights)).field("activation_bytes", bytes(s.activations + s.slack)).field("scratch_bytes", bytes(s.scratch));
     j.field("bytes", bytes(s.bytes())).field("flops", s.flops).end();

@@ -76,6 +76,7 @@ void plan(const Options& o) {
   ask.guided = guidance > 1;
   ask.encoded_frames = c.image_to_video ? 1 : video.value_or(0);
   ask.dtype = source.dtype;
+  ask.quantized = o.memory.quantized().value_or(false);
   ask.threads = threads;
   const cogvideox::Plan plan = place(source.model, ask, o.tiling, o.memory);
   std::fputs((o.json ? plan_json(source.model, ask, plan) : plan_text(source.model, ask, plan)).c_str(), stdout);

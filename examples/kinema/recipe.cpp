@@ -60,6 +60,7 @@ std::string Recipe::json(bool names_only) const {
     out.end();
   }
   if (dtype) out.field("dtype", to_string(*dtype));
+  if (quantized) out.field("weights", "int8");
   if (fps) out.field("fps", *fps);
   if (!output.empty()) out.field("output", output);
   if (checkpoint_every) out.field("checkpoint_every", *checkpoint_every);
@@ -125,6 +126,11 @@ Recipe read_recipe(const io::Json& json) {
     for (const DType d : {DType::f32, DType::bf16, DType::f16})
       if (dtype.as_string() == to_string(d)) r.dtype = d;
     if (!r.dtype) dtype.fail(cat("must be one of f32, bf16, f16, got \"", printable(dtype.as_string()), "\""));
+  }
+  if (json.has("weights")) {
+    const std::string word = json.string("weights");
+    if (word != "stored" && word != "int8") json.at("weights").fail(cat("must be stored or int8, got \"", printable(word), "\""));
+    r.quantized = word == "int8";
   }
   if (json.has("fps")) {
     r.fps = json.number("fps");

@@ -30,6 +30,7 @@ struct Recipe {
   std::vector<LoraFile> loras;
   bool loras_merged = true;
   std::optional<kinema::DType> dtype;
+  bool quantized = false;              ///< --weights int8
   std::optional<double> fps;
   std::string output;                         ///< of an unfinished run
   std::optional<std::int64_t> checkpoint_every;  ///< of an unfinished run, 0: never

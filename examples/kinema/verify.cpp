@@ -7,6 +7,7 @@
 #include "session.hpp"
 
 #include <kinema/io/safetensors.hpp>
+#include <kinema/model/cogvideox/quantization_error.hpp>
 #include <kinema/op/reduce.hpp>
 
 #include <algorithm>
@@ -23,7 +24,7 @@ using namespace kinema;
 
 struct Options {
   Common common;
-  Text reference, write, compare, tolerance;
+  Text reference, write, compare, tolerance, weights;
 };
 
 constexpr const char* test_prompt = "a red circle moves right on a black background";
@@ -123,11 +124,47 @@ void compare_files(const std::string& a, const std::string& b, double tolerance)
   verdict.finish(printable(a));
 }
 
+/// What --weights int8 costs: every block with 8-bit weights against the same block as it is stored.
+void verify_quantization(const Options& o, double tolerance) {
+  Session session(o.common);
+  cogvideox::Pipeline pipeline = session.open_pipeline();
+  const cogvideox::PipelineConfig& c = pipeline.config();
+  Progress progress(o.common.quiet);
+  pipeline.set_callbacks(session.callbacks(progress));
+  const Stop stop = session.stop();
+  const StopScope scope(stop);
+  Verdict verdict(tolerance);
+  const auto add = [&](const std::string& block, double error) { verdict.add(block, error); };
+  const std::vector<std::int64_t> ids = pipeline.tokenize(test_prompt).ids;
+  const Tensor<> words = tensor_of(ids, {1, static_cast<std::int64_t>(ids.size())});
+  Tensor<> text;
+  {
+    progress.stage("text");
+    const auto encoder = pipeline.text_encoder(stop);
+    text = (*encoder)(words, pipeline.dtype());
+    cogvideox::quantization_errors(*encoder, words, pipeline.dtype(), add);
+  }
+  progress.stage("denoise");
+  const auto network = pipeline.transformer(stop);
+  const cogvideox::Request ask = test_request(c);
+  const cogvideox::ClipSize size = pipeline.size_of(ask);
+  const Shape shape{1, size.latent_frames, c.transformer.in_channels, size.latent_height, size.latent_width};
+  const Tensor<> latents = op::cast(cogvideox::make_random(ask.rng, ask.seed)->normal(shape), pipeline.dtype());
+  const std::vector<std::int64_t> halfway{c.scheduler.num_train_timesteps / 2};
+  cogvideox::quantization_errors(*network, latents, text, halfway, network->positions(size.latent_frames, size.latent_height, size.latent_width), add);
+  progress.finish();
+  verdict.finish(cat(printable(o.common.model_folder()), ": --weights int8"));
+}
+
 void verify(const Options& o) {
   const std::optional<double> said = o.tolerance ? std::optional(number("--tolerance", *o.tolerance, 0, 1)) : std::nullopt;
   if (o.compare) {
     if (o.common.model || o.write) usage_error("--compare: compares two files, it takes neither --model nor --write");
     return compare_files(*o.compare, required(o.reference, "--reference"), said.value_or(0));
+  }
+  if (o.weights && choice<bool>("--weights", *o.weights, {{"stored", false}, {"int8", true}})) {
+    if (o.write || o.reference) usage_error("--weights int8: compares blocks with themselves, it takes neither --write nor --reference");
+    return verify_quantization(o, said.value_or(5e-2));
   }
   if (o.write && o.reference) usage_error("--write and --reference exclude each other");
   Session session(o.common);
@@ -177,7 +214,8 @@ void add_verify(CommandLine& line) {
   option(c, "--reference", o->reference, "test vector to compare with (default: MODEL/verify.safetensors)");
   option(c, "--write", o->write, "make a test vector of this model, .safetensors");
   option(c, "--compare", o->compare, "a file of tensors (latents of a run, say) to compare with --reference, instead of a model");
-  option(c, "--tolerance", o->tolerance, "largest difference as a share of the reference's largest value (default: f32 1e-4, 16 bits 5e-2, --compare 0)");
+  option(c, "--weights", o->weights, "int8: what 8-bit weights cost, every block with them against the block as it is stored, relative to what the block adds");
+  option(c, "--tolerance", o->tolerance, "largest difference as a share of the reference's largest value (default: f32 1e-4, 16 bits and --weights int8 5e-2, --compare 0)");
 }
 
 }  // namespace program

@@ -66,6 +66,7 @@
 #include <kinema/nn/module.hpp>
 #include <kinema/nn/norm.hpp>
 #include <kinema/nn/parameter.hpp>
+#include <kinema/nn/quantize.hpp>
 #include <kinema/nn/stream.hpp>
 #include <kinema/op/attention.hpp>
 #include <kinema/op/conv.hpp>

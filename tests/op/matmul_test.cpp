@@ -70,6 +70,78 @@ TEST_CASE("linear agrees with its definition across tile borders", "[op][matmul]
     }
 }
 
+namespace {
+
+/// What quantized rows stand for, as f64 [N, K].
+Tensor<> dequantized(const op::QuantizedRows& rows) {
+  const std::int64_t n = rows.integers.size(0), k = rows.integers.size(1);
+  Tensor<> w = empty({n, k}, DType::f64);
+  for (std::int64_t r = 0; r < n; ++r)
+    for (std::int64_t i = 0; i < k; ++i)
+      w.data<double>()[r * k + i] = static_cast<double>(rows.scale.data<float>()[r]) * static_cast<double>(rows.integers.data<std::int8_t>()[r * k + i]);
+  return w;
+}
+
+}  // namespace
+
+TEST_CASE("quantized rows are within half a scale of the weights, and the scale is as small as can be", "[op][matmul]") {
+  Draw draw(11);
+  for (int i = 0; i < 100; ++i) {
+    const std::int64_t n = draw.size(), k = draw.size();
+    const DType type = draw.type();
+    const Tensor<> w = normal_tensor(draw, {n, k}, type);
+    const op::QuantizedRows rows = op::quantize_rows(draw.coin() ? scattered(draw, w) : w);
+    REQUIRE(rows.integers.dtype() == DType::i8);
+    const std::vector<double> want = values_of(w), got = values_of(dequantized(rows));
+    for (std::int64_t r = 0; r < n; ++r) {
+      double largest = 0;
+      for (std::int64_t c = 0; c < k; ++c) largest = std::max(largest, std::abs(want[static_cast<std::size_t>(r * k + c)]));
+      const double scale = static_cast<double>(rows.scale.data<float>()[r]);
+      REQUIRE(scale == Approx(largest / 127).epsilon(1e-6));
+      for (std::int64_t c = 0; c < k; ++c) {
+        const auto at = static_cast<std::size_t>(r * k + c);
+        REQUIRE(std::abs(got[at] - want[at]) <= 0.5001 * scale);
+      }
+    }
+  }
+  const op::QuantizedRows none = op::quantize_rows(zeros({3, 5}, DType::bf16));
+  CHECK(values_of(dequantized(none)) == std::vector<double>(15, 0.0));
+  const Tensor<> tiny = full({1, 4}, 1e-44, DType::f32);  // its scale is subnormal
+  for (const double v : values_of(dequantized(op::quantize_rows(tiny)))) CHECK(std::abs(v) <= 2e-44);
+  CHECK_THROWS_WITH(op::quantize_rows(zeros({3}, DType::f32)), Catch::Matchers::Contains("quantize_rows: w must have rank 2"));
+}
+
+TEST_CASE("linear with quantized weights agrees with the weights that they stand for", "[op][matmul]") {
+  Draw draw(12);
+  for (int i = 0; i < 200; ++i) {
+    const bool large = i % 20 == 0;
+    const std::int64_t m = large ? 250 : draw.size(), k = large ? 777 : draw.size(), n = large ? 490 : draw.size();
+    const DType type = draw.type();
+    const auto activation = static_cast<Activation>(draw.between(0, 6));
+    const Tensor<> x = normal_tensor(draw, {m, k}, type), b = draw.coin() ? normal_tensor(draw, {n}, draw.type()) : Tensor<>{};
+    const op::QuantizedRows rows = op::quantize_rows(normal_tensor(draw, {n, k}, DType::f32));
+    INFO(describe({m, k, n, type, DType::i8, static_cast<bool>(b), activation}));
+    const Tensor<> y = op::linear(draw.coin() ? scattered(draw, x) : x, rows.integers, b, activation, rows.scale);
+    REQUIRE(y.dtype() == type);
+    const auto product = reference::matmul(values_of(x), reference::transposed(values_of(dequantized(rows)), n, k), 1, m, k, n);
+    const std::vector<double> bias = b ? values_of(b) : std::vector<double>(static_cast<std::size_t>(n)), got = values_of(y);
+    for (std::size_t e = 0; e < got.size(); ++e) {
+      const double add = bias[e % static_cast<std::size_t>(n)], sum = product.sum[e] + add, want = reference::activation(activation, sum);
+      const double tolerance = steepest_slope * sum_tolerance(type, longest_chain(k) + 1, product.magnitude[e] + std::abs(add), 0) +
+                               pointwise_tolerance(type, activation == Activation::none ? 0 : 8, std::abs(sum), want);
+      if (!(std::abs(got[e] - want) <= tolerance)) FAIL("element " << e << ": " << got[e] << " for " << want << " +- " << tolerance);
+    }
+  }
+}
+
+TEST_CASE("linear refuses 8-bit weights without their scale, and a scale beside others", "[op][matmul]") {
+  const Tensor<> x = zeros({2, 3}, DType::f32), w = zeros({4, 3}, DType::i8), scale = zeros({4}, DType::f32);
+  CHECK_THROWS_WITH(op::linear(x, w), Catch::Matchers::Contains("linear: weight must be floating, got i8[4, 3]"));
+  CHECK_THROWS_WITH(op::linear(x, zeros({4, 3}, DType::f32), {}, Activation::none, scale), Catch::Matchers::Contains("weight must be i8"));
+  CHECK_THROWS_WITH(op::linear(x, w, {}, Activation::none, zeros({3}, DType::f32)), Catch::Matchers::Contains("weight_scale must have shape [4]"));
+  CHECK_THROWS_AS(op::linear(x, w, {}, Activation::none, zeros({4}, DType::bf16)), DTypeError);
+}
+
 TEST_CASE("linear reads every index of every operand: integers leave no room for tolerance", "[op][matmul]") {
   Draw draw(3);
   for (int i = 0; i < 300; ++i) {

@@ -179,6 +179,25 @@ cmp v.npy streamed.npy || fail "streamed weights give another video"
 accept "${ok[@]}" --output roomy.npy --max-ram 2GiB --no-contact-sheet
 cmp v.npy roomy.npy || fail "--max-ram gives another video where there is room"
 
+# weights as 8-bit integers: another video, near the first, and its recipe says so
+accept "${ok[@]}" --output small.npy --weights int8 --no-contact-sheet
+cmp -s v.npy small.npy && fail "--weights int8 changes nothing"
+grep -q '"weights":"int8"' small.npy.json || grep -q '"weights": "int8"' small.npy.json || fail "the side-car does not name the weights: $(cat small.npy.json)"
+accept generate --config small.npy.json --output again.npy --quiet --no-contact-sheet
+cmp small.npy again.npy || fail "--config does not keep --weights int8"
+accept "${ok[@]}" --output stored.npy --weights stored --no-contact-sheet
+cmp v.npy stored.npy || fail "--weights stored changes something"
+accept encode-text --model model --prompt x --output small.safetensors --weights=int8 --quiet
+accept plan --preset 5b --weights int8 --json
+grep -q '"quantized":true' log/out || grep -q '"quantized": true' log/out || fail "plan does not say int8: $(cat log/out)"
+expect 4 "--weights int8" plan --preset 5b --max-ram 11GiB --stream-weights off
+expect 2 "stored, int8" "${ok[@]}" --output u.npy --weights q4
+expect 2 "--stream-weights" "${ok[@]}" --output u.npy --weights int8 --stream-weights on
+accept verify --model model --weights int8 --quiet
+[ "$(grep -c '^transformer_blocks\.[01] .* ok$\|^encoder\.block\.[01] .* ok$' log/out)" = 4 ] || fail "verify does not report every block: $(cat log/out)"
+expect 1 "transformer_blocks.1" verify --model model --weights int8 --quiet --tolerance 1e-6
+expect 2 "--weights int8" verify --model model --weights int8 --write x.safetensors
+
 # a test vector of a model, and files of tensors against each other
 accept verify --model model --write vector.safetensors --quiet --dtype f32
 accept verify --model model --reference vector.safetensors --quiet --dtype f32 --tolerance 0

@@ -57,7 +57,7 @@ struct f16 {
 
 static_assert(sizeof(bf16) == 2 && sizeof(f16) == 2);
 /// Types of elements. Arithmetic is in f64 or f32; the other types are storage.
-enum class DType : std::uint8_t { f64, f32, bf16, f16, i64, i32, u8, boolean };
+enum class DType : std::uint8_t { f64, f32, bf16, f16, i64, i32, u8, boolean, i8 };
 /// A type as a value, for dispatch.
 template <class T> struct Type { using type = T; };
 
@@ -74,6 +74,7 @@ KINEMA_ELEMENT(std::int64_t, i64)
 KINEMA_ELEMENT(std::int32_t, i32)
 KINEMA_ELEMENT(std::uint8_t, u8)
 KINEMA_ELEMENT(bool, boolean)
+KINEMA_ELEMENT(std::int8_t, i8)
 #undef KINEMA_ELEMENT
 
 /// The type in which arithmetic on T happens: double for double, float for the other floating types.
@@ -86,7 +87,7 @@ constexpr std::size_t size_of(DType t) {
     case DType::f64: case DType::i64: return 8;
     case DType::f32: case DType::i32: return 4;
     case DType::bf16: case DType::f16: return 2;
-    case DType::u8: case DType::boolean: return 1;
+    case DType::u8: case DType::boolean: case DType::i8: return 1;
   }
   return 0;
 }
@@ -105,6 +106,7 @@ constexpr std::string_view name_of(DType t) {
     case DType::i32: return "i32";
     case DType::u8: return "u8";
     case DType::boolean: return "bool";
+    case DType::i8: return "i8";
   }
   return "?";
 }
@@ -133,6 +135,7 @@ decltype(auto) dispatch_any(DType t, F&& f) {
     case DType::i64: return f(Type<std::int64_t>{});
     case DType::i32: return f(Type<std::int32_t>{});
     case DType::u8: return f(Type<std::uint8_t>{});
+    case DType::i8: return f(Type<std::int8_t>{});
     default: return f(Type<bool>{});
   }
 }

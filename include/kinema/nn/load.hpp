@@ -3,10 +3,12 @@
 
 #include <kinema/nn/module.hpp>
 #include <kinema/op/elementwise.hpp>
+#include <kinema/op/matmul.hpp>
 #include <kinema/op/reduce.hpp>
 #include <kinema/tensor/source.hpp>
 
 #include <algorithm>
+#include <functional>
 #include <set>
 #include <string>
 #include <vector>
@@ -16,6 +18,9 @@ namespace kinema::inline KINEMA_ABI::nn {
 struct LoadOptions {
   /// Weights are rounded to this type; none keeps the file's type, zero-copy (ops compute in their input's type).
   std::optional<DType> dtype;
+  /// Which of the weights that can be are kept as 8-bit integers with a scale for each row (op::quantize_rows), by name;
+  /// none unless given.
+  std::function<bool(const std::string& name)> quantize;
   /// Refuses NaN and infinities, naming the tensor. Costs one pass over the weights.
   bool check_finite = true;
   /// Pages of the file go back to the system after each tensor's check: for weights that are streamed (nn/stream.hpp).
@@ -94,11 +99,20 @@ LoadReport load(M& module, const TensorSource& file, const LoadOptions& options 
       const std::int64_t at = op::first_non_finite(value);
       if (at >= 0) throw NonFiniteError(cat(file.description(), ": ", name, ": element ", at, " is not a finite number"));
     }
-    const bool rounded = options.dtype && value.dtype() != *options.dtype;
-    if (rounded) value = op::cast(value, *options.dtype);
-    if (rounded || options.forget_pages) file.forget(key);  // the copy is what is read from now on
-    // A weight that rounding made infinite would surface hours later as a black frame.
-    p.set(std::move(value));
+    Tensor<> scale;
+    const bool quantized = options.quantize && p.takes_scale() && options.quantize(name), rounded = !quantized && options.dtype && value.dtype() != *options.dtype;
+    if (quantized) {
+      op::QuantizedRows rows = op::quantize_rows(value);
+      value = std::move(rows.integers), scale = std::move(rows.scale);
+    }
+    if (rounded) {
+      value = op::cast(value, *options.dtype);
+      // A weight that rounding makes infinite would surface hours later as a black frame.
+      const std::int64_t at = options.check_finite ? op::first_non_finite(value) : -1;
+      if (at >= 0) throw NonFiniteError(cat(file.description(), ": ", name, ": element ", at, " is beyond the range of ", *options.dtype));
+    }
+    if (quantized || rounded || options.forget_pages) file.forget(key);  // the copy is what is read from now on
+    p.set(std::move(value), std::move(scale));
   });
   return report;
 }

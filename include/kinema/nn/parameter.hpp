@@ -18,7 +18,8 @@ struct LowRank {
 /// A named weight of a module. A model of five billion parameters is constructed in microseconds and without memory.
 class Parameter {
  public:
-  explicit Parameter(const Shape& shape) : shape_(shape) {}
+  /// takes_scale: its ops accept 8-bit integers with a scale for each row.
+  explicit Parameter(const Shape& shape, bool takes_scale = false) : shape_(shape), takes_scale_(takes_scale) {}
   const Shape& shape() const { return shape_; }
   bool has_value() const { return static_cast<bool>(value_); }
   /// Throws ArgumentError if the parameter was neither loaded nor initialised.
@@ -27,12 +28,18 @@ class Parameter {
     return value_;
   }
   operator const Tensor<>&() const { return value(); }
-  void set(Tensor<> value) {
+  bool takes_scale() const { return takes_scale_; }
+  /// [rows] f32 if value() holds 8-bit integers that are to be multiplied by it; else no value.
+  const Tensor<>& scale() const { return scale_; }
+  /// `scale` belongs to a value of i8, and only where takes_scale().
+  void set(Tensor<> value, Tensor<> scale = {}) {
     if (!(value.shape() == shape_)) throw ShapeError(cat("parameter: must have shape ", shape_, ", got ", to_string(value)));
+    if (scale && !takes_scale_) throw ArgumentError(cat("parameter of shape ", shape_, ": takes no 8-bit integers"));
     value_ = std::move(value);
+    scale_ = std::move(scale);
   }
   void release() {
-    value_ = {};
+    value_ = scale_ = {};
     updates_.clear();
   }
 
@@ -42,7 +49,8 @@ class Parameter {
 
  private:
   Shape shape_;
-  Tensor<> value_;
+  bool takes_scale_;
+  Tensor<> value_, scale_;
   std::vector<LowRank> updates_;
 };
 

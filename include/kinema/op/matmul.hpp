@@ -57,15 +57,24 @@ inline void record_linear(const Tensor<>& x, const Tensor<>& weight, const Tenso
 ///   x [..., K] floating; weight [N, K] and bias [N] (or no value) of any floating type; returns [..., N] in the type of x
 /// Products and sums in f32 (f64 for f64 x), one rounding after the activation. Weights of another type, memory-mapped
 /// bf16 say, are widened panel by panel. Rows of x may be strided; anything else that is not contiguous is copied first.
+/// With weight_scale [N] f32 the weights are i8 and stand for weight_scale[n] weight[n, k] (see quantize_rows).
 /// Throws ShapeError, DTypeError or DeviceError.
 inline Tensor<> linear(const Tensor<>& x, const Tensor<>& weight, const Tensor<>& bias = {},
-                       kernel::Activation activation = kernel::Activation::none) {
+                       kernel::Activation activation = kernel::Activation::none, const Tensor<>& weight_scale = {}) {
   const Expect expect{"linear"};
   expect("x", x).rank_at_least(1).floating();
-  expect("weight", weight).rank(2).floating().on(x.device()).size(1, x.size(-1));
+  expect("weight", weight).rank(2).on(x.device()).size(1, x.size(-1));
   const std::int64_t n = weight.size(0);
+  if (weight_scale) {
+    expect("weight", weight).dtype(DType::i8);
+    expect("weight_scale", weight_scale).shape({n}).dtype(DType::f32).on(x.device()).contiguous();
+  } else {
+    expect("weight", weight).floating();
+  }
   if (bias) expect("bias", bias).shape({n}).floating().on(x.device());
-  if (activation != kernel::Activation::none && autograd::Tape::following({&x, &weight, &bias}))
+  const bool recorded = autograd::Tape::following({&x, &weight, &bias});
+  if (recorded && weight_scale) throw Unsupported("linear: 8-bit weights have no gradients");
+  if (recorded && activation != kernel::Activation::none)
     return activate(linear(x, weight, bias), activation);  // whose derivative needs the sums
   Tensor<> y = empty(x.shape().with(-1, n), x.dtype(), x.device());
   if (y.numel() == 0) return y;
@@ -73,9 +82,23 @@ inline Tensor<> linear(const Tensor<>& x, const Tensor<>& weight, const Tensor<>
   const bool unit = x.size(-1) <= 1 || x.strides()[x.rank() - 1] == 1;
   const Tensor<> from = detail::merged_front(unit ? x : contiguous(x), 1), w = contiguous(weight), b = bias ? contiguous(bias) : bias;
   const Tensor<> to = reshape(y, {rows, n});
-  launch(kernel::Linear{.x = from, .weight = w, .bias = b, .y = to, .activation = activation}, x.device());
+  launch(kernel::Linear{.x = from, .weight = w, .bias = b, .y = to, .activation = activation, .weight_scale = weight_scale}, x.device());
   detail::record_linear(from, w, b, to);
   return y;
+}
+
+/// Weights as 8-bit integers with a scale for each row (output channel), as linear() takes them.
+struct QuantizedRows {
+  Tensor<> integers;  ///< [N, K] i8
+  Tensor<> scale;     ///< [N] f32
+};
+/// Integers that times their row's scale are within half a scale of w [N, K], floating and finite; the scale is the row's
+/// largest magnitude / 127. Throws ShapeError, DTypeError or DeviceError.
+inline QuantizedRows quantize_rows(const Tensor<>& w) {
+  Expect{"quantize_rows"}("w", w).rank(2).floating();
+  const QuantizedRows out{empty(w.shape(), DType::i8, w.device()), empty({w.size(0)}, DType::f32, w.device())};
+  launch(kernel::QuantizeRows{.w = contiguous(w), .q = out.integers, .scale = out.scale}, w.device());
+  return out;
 }
 
 /// a b for matrices or stacks of them; the axes in front broadcast.

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 
 namespace kinema::inline KINEMA_ABI::kernel {
 
@@ -103,9 +104,10 @@ void dot_rows(std::int64_t k, const C* x, const W* w, C* sums) {
   for (int r = 0; r < R; ++r) sums[r] = simd::sum<C>(sum[r][0] + sum[r][1]);
 }
 
-/// y [M, N] for M up to few_rows: items of some columns, each one row of weights against all rows of x.
+/// y [M, N] for M up to few_rows: items of some columns, each one row of weights against all rows of x. scale: of the
+/// columns' sums, or null.
 template <class T, class F>
-void few_rows_product(CpuContext& ctx, const Linear& op, const compute_t<T>* bias, const F& activation) {
+void few_rows_product(CpuContext& ctx, const Linear& op, const compute_t<T>* bias, const compute_t<T>* scale, const F& activation) {
   using C = compute_t<T>;
   constexpr std::int64_t columns = 32;
   const std::int64_t m = op.y.shape[0], n = op.y.shape[1], k = op.x.shape[1];
@@ -114,7 +116,7 @@ void few_rows_product(CpuContext& ctx, const Linear& op, const compute_t<T>* bia
   std::fill_n(x, few_rows * k, C(0));
   for (std::int64_t r = 0; r < m; ++r) convert(k, static_cast<const T*>(op.x.data) + r * op.x.stride[0], x + r * k);
   T* y = static_cast<T*>(op.y.data);
-  dispatch_floating(op.weight.dtype, op.name, [&]<class W>(Type<W>) {
+  dispatch_weight(op.weight.dtype, op.name, [&]<class W>(Type<W>) {
     parallel_ranges(n, columns, ctx.threads, [&](std::int64_t begin, std::int64_t end) {
       alignas(64) C sums[columns][few_rows];
       for (std::int64_t c = begin; c < end; ++c) {
@@ -125,7 +127,7 @@ void few_rows_product(CpuContext& ctx, const Linear& op, const compute_t<T>* bia
       }
       for (std::int64_t r = 0; r < m; ++r) {
         alignas(64) C row[columns];
-        for (std::int64_t c = begin; c < end; ++c) row[c - begin] = sums[c - begin][r] + bias[c];
+        for (std::int64_t c = begin; c < end; ++c) row[c - begin] = sums[c - begin][r] * (scale ? scale[c] : C(1)) + bias[c];
         simd::transform<T>(end - begin, y + r * n + begin, activation, static_cast<const C*>(row));
       }
     });
@@ -175,14 +177,19 @@ void linear(CpuContext& ctx, const Linear& op, [[maybe_unused]] bool packed) {
   using V = simd::batch<C>;
   const std::int64_t m = op.y.shape[0], n = op.y.shape[1], k = op.x.shape[1];
   const Operand a{{op.x.data, op.x.dtype, op.x.stride[0], 1}, 0}, b{{op.weight.data, op.weight.dtype, 1, k}, 0};
-  const auto scratch = ctx.scratch(static_cast<std::size_t>(n) * sizeof(C));
+  const auto scratch = ctx.scratch(static_cast<std::size_t>(op.weight_scale ? 2 * n : n) * sizeof(C));
   C* bias = scratch.template as<C>();
+  C* scale = op.weight_scale ? bias + n : nullptr;
   if (op.bias) widen(op.bias, bias);
   else std::fill_n(bias, n, C(0));
+  if (scale) widen(op.weight_scale, scale);
   dispatch_activation(op.activation, [&](auto activation) {
     const auto act = [=](const V& v) { return activate<C>(activation, v); };
-    if (m <= few_rows) return few_rows_product<T>(ctx, op, bias, act);
+    if (m <= few_rows) return few_rows_product<T>(ctx, op, bias, scale, act);
     const auto finish = [&](const C* sums, std::int64_t first, std::int64_t count, T* to) {
+      if (scale)
+        return simd::transform<T>(count, to, [&](const V& s, const V& f, const V& c) { return act(simd::fma<C>(s, f, c)); }, sums, static_cast<const C*>(scale + first),
+                                  static_cast<const C*>(bias + first));
       simd::transform<T>(count, to, [&](const V& s, const V& c) { return act(s + c); }, sums, static_cast<const C*>(bias + first));
     };
 #if KINEMA_WITH_ONEDNN
@@ -190,6 +197,28 @@ void linear(CpuContext& ctx, const Linear& op, [[maybe_unused]] bool packed) {
       if (packed && op.weight.dtype == DType::f32 && packed_product(ctx, op, finish)) return;
 #endif
     tiled_product<T>(ctx, a, b, View<T, 3>{static_cast<T*>(op.y.data), {1, m, n}, {0, n, 1}}, k, finish);
+  });
+}
+
+template <class T>
+void quantize_rows(CpuContext& ctx, const QuantizeRows& op) {
+  using C = compute_t<T>;
+  constexpr C most = 127;
+  const std::int64_t n = op.w.shape[0], k = op.w.shape[1];
+  parallel_ranges(n, std::max<std::int64_t>(1, (1 << 15) / std::max<std::int64_t>(k, 1)), ctx.threads, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r) {
+      const T* w = static_cast<const T*>(op.w.data) + r * k;
+      std::int8_t* q = static_cast<std::int8_t*>(op.q.data) + r * k;
+      C largest = 0;
+      for (std::int64_t i = 0; i < k; ++i) largest = std::max(largest, math::abs(static_cast<C>(w[i])));
+      const auto scale = static_cast<float>(largest / most);
+      static_cast<float*>(op.scale.data)[r] = scale;
+      const C by = scale > 0 ? C(1) / static_cast<C>(scale) : C(0);  // a subnormal scale may have no inverse
+      for (std::int64_t i = 0; i < k; ++i) {
+        const C v = static_cast<C>(w[i]) * by;
+        q[i] = static_cast<std::int8_t>(std::nearbyint(v < -most ? -most : v > most ? most : v));
+      }
+    }
   });
 }
 
@@ -211,6 +240,9 @@ KINEMA_KERNEL void run(CpuContext& ctx, const Linear& op) {
   constexpr bool packed = false;
 #endif
   dispatch_floating(op.x.dtype, op.name, [&]<class T>(Type<T>) { cpu::linear<T>(ctx, op, packed); });
+}
+KINEMA_KERNEL void run(CpuContext& ctx, const QuantizeRows& op) {
+  dispatch_floating(op.w.dtype, op.name, [&]<class T>(Type<T>) { cpu::quantize_rows<T>(ctx, op); });
 }
 KINEMA_KERNEL void run(CpuContext& ctx, const MatMul& op) {
   dispatch_floating(op.a.dtype, op.name, [&]<class T>(Type<T>) { cpu::matmul<T>(ctx, op); });

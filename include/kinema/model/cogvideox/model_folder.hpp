@@ -59,6 +59,10 @@ inline void validate(const PipelineConfig& c) {
                           ") must equal the vae's (", c.vae.temporal_compression_ratio, ")"));
 }
 
+/// The weights that are kept as 8-bit integers where that is asked for: linear layers in the blocks, by name. What is
+/// outside of the blocks is small, and first and last layers would show every error.
+inline bool quantizes(const std::string& name) { return name.starts_with("transformer_blocks.") || name.starts_with("encoder.block."); }
+
 /// An opened folder: configurations and weight files, no weight read yet.
 class ModelFolder {
  public:

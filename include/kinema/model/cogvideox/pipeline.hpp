@@ -44,14 +44,16 @@ class Pipeline {
     return other;
   }
   /// Text encoder and transformer read their weights from the file block by block and keep none in memory: slower where the
-  /// system cannot keep the file, the same results. Throws Unsupported if the weights are rounded at load, because then
-  /// there is no file to read them from.
+  /// system cannot keep the file, the same results. Throws Unsupported if the weights are rounded at load, or
+  /// quantized, because then there is no file to read them from.
   void stream_weights(bool on) {
-    if (on && !streams()) throw Unsupported(cat("stream_weights: weights that are stored in another type than ", dtype_, " are rounded at load and cannot stay in the file"));
+    if (on && !streams())
+      throw Unsupported(quantized_ ? "stream_weights: quantized weights are made at load and cannot stay in the file"
+                                   : cat("stream_weights: weights that are stored in another type than ", dtype_, " are rounded at load and cannot stay in the file"));
     streamed_ = on;
   }
   bool streams() const {
-    return dtype_ == DType::f32 || (all_stored(folder_.text_weights()) && all_stored(folder_.transformer_weights()));
+    return !quantized_ && (dtype_ == DType::f32 || (all_stored(folder_.text_weights()) && all_stored(folder_.transformer_weights())));
   }
   /// Adapters of the transformer, for calls from now on; clones that were made before keep theirs. `merged`: into the
   /// weights when they are loaded, else added by the layers (see nn/lora.hpp). Throws CheckpointError if one of them does
@@ -63,6 +65,15 @@ class Pipeline {
     loras_merged_ = merged;
     loaded_ = std::make_shared<Loaded>();
   }
+  /// The linear layers in the blocks of text encoder and transformer keep their weights as 8-bit integers with a scale for
+  /// each output channel, made at load: half the memory of 16 bits, other results (activations and sums stay as they are).
+  /// Components that are loaded already are not touched. Throws Unsupported if weights are streamed.
+  void quantize_weights(bool on) {
+    if (on && streamed_) throw Unsupported("quantize_weights: streamed weights stay in the file as they are");
+    if (on != quantized_) loaded_ = std::make_shared<Loaded>();  // clones go on with theirs
+    quantized_ = on;
+  }
+  bool quantized() const { return quantized_; }
   void set_callbacks(Callbacks callbacks) { callbacks_ = std::move(callbacks); }
 
   const PipelineConfig& config() const { return folder_.config(); }
@@ -417,6 +428,7 @@ class Pipeline {
   nn::LoadOptions load_options(nn::LoadOptions options = {}) const {
     if (dtype_ != DType::f32) options.dtype = dtype_;
     options.forget_pages = streamed_;
+    if (quantized_) options.quantize = quantizes;
     return options;
   }
 
@@ -473,7 +485,7 @@ class Pipeline {
 
   ModelFolder folder_;
   DType dtype_;
-  bool streamed_ = false;
+  bool streamed_ = false, quantized_ = false;
   std::shared_ptr<const std::vector<nn::Lora>> loras_ = std::make_shared<const std::vector<nn::Lora>>();
   bool loras_merged_ = true;
   Callbacks callbacks_;

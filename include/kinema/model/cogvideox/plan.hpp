@@ -29,6 +29,7 @@ struct PlanRequest {
   bool texts = true, denoise = true, decode = true;  ///< which stages run
   DType dtype = DType::f32;          ///< of activations
   std::optional<VaeTile> tile;
+  bool quantized = false;            ///< linear weights of text encoder and transformer as 8-bit integers
   bool streamed = false;             ///< text encoder and transformer read their weights block by block
   Adapters adapters;
   int threads = 1;
@@ -70,12 +71,13 @@ namespace detail {
 /// Weights of a rehearsal: shapes and types without values.
 class RehearsedWeights {
  public:
-  RehearsedWeights(const StoredType& stored, DType dtype) : stored_(stored), dtype_(dtype) {}
+  RehearsedWeights(const StoredType& stored, DType dtype, bool quantized) : stored_(stored), dtype_(dtype), quantized_(quantized) {}
 
   template <class M>
   void give(M& module, const std::string& component) {
     nn::for_each_parameter(module, [&](const std::string& name, nn::Parameter& p) {
       const DType type = stored_(component, name);
+      if (quantized_ && p.takes_scale() && quantizes(name)) return p.set(empty(p.shape(), DType::i8), empty({p.shape()[0]}, DType::f32));
       if (dtype_ != DType::f32 && type != dtype_) return p.set(empty(p.shape(), dtype_));  // rounded at load: in the pool
       const std::size_t bytes = static_cast<std::size_t>(p.shape().numel()) * size_of(type);
       mapped_ += static_cast<double>(bytes);
@@ -89,6 +91,7 @@ class RehearsedWeights {
  private:
   const StoredType& stored_;
   DType dtype_;
+  bool quantized_;
   std::shared_ptr<MemoryPool> file_ = MemoryPool::counting();
   double mapped_ = 0;
 };
@@ -107,7 +110,7 @@ double stored_bytes(M& module, const std::string& component, const StoredType& s
 template <class M, class Run>
 StagePlan rehearse(const std::string& name, M& module, const std::string& component, const StoredType& stored, const PlanRequest& ask, const Run& run) {
   const DryRun dry(ask.threads);
-  RehearsedWeights weights(stored, ask.dtype);
+  RehearsedWeights weights(stored, ask.dtype, ask.quantized);
   weights.give(module, component);
   const auto rounded = static_cast<double>(dry.live());
   run();

@@ -18,7 +18,7 @@ template <class C> inline constexpr int panel_columns = 2 * simd::lanes<C>;
 template <class C> inline constexpr int panel_rows = sizeof(simd::batch<C>) == 64 ? 12 : 6;
 inline constexpr std::int64_t most_depth = 384;  ///< of k per panel
 
-/// A matrix in memory, of any floating type and any strides.
+/// A matrix in memory, of any floating type (b: or of 8-bit integers) and any strides.
 struct Source {
   const void* data;
   DType dtype;
@@ -67,7 +67,7 @@ void transpose_square(const T* from, std::int64_t row, C* to, std::int64_t strid
 template <class C>
 void pack_panel(const Source& s, std::int64_t k, std::int64_t depth, std::int64_t n, std::int64_t count, C* panel) {
   constexpr int columns = panel_columns<C>, w = simd::lanes<C>;
-  dispatch_floating(s.dtype, "pack_panel", [&]<class T>(Type<T>) {
+  dispatch_weight(s.dtype, "pack_panel", [&]<class T>(Type<T>) {
     const T* from = static_cast<const T*>(s.data) + k * s.row + n * s.column;
     std::int64_t done = 0;
     if (count == columns && s.row == 1)

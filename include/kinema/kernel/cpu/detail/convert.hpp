@@ -5,6 +5,7 @@
 #include <kinema/tensor/view.hpp>
 
 #include <cstdint>
+#include <string_view>
 #include <type_traits>
 
 namespace kinema::inline KINEMA_ABI::kernel::cpu {
@@ -37,6 +38,13 @@ void convert(std::int64_t n, const X* x, Y* y) {
   } else {
     for (std::int64_t i = 0; i < n; ++i) y[i] = static_cast<Y>(static_cast<float>(x[i]));
   }
+}
+
+/// Calls f(Type<T>{}) for the type that the weights of a product are stored in: floating, or 8-bit integers.
+template <class F>
+decltype(auto) dispatch_weight(DType t, std::string_view op, F&& f) {
+  if (t == DType::i8) return f(Type<std::int8_t>{});
+  return dispatch_floating(t, op, f);
 }
 
 /// A small floating operand [A, G, C] with stride 1 on its last axis, widened to the compute type into `to`, contiguous.
