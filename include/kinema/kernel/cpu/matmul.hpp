@@ -213,9 +213,9 @@ void quantize_rows(CpuContext& ctx, const QuantizeRows& op) {
       for (std::int64_t i = 0; i < k; ++i) largest = std::max(largest, math::abs(static_cast<C>(w[i])));
       const auto scale = static_cast<float>(largest / most);
       static_cast<float*>(op.scale.data)[r] = scale;
-      const C by = scale > 0 ? C(1) / static_cast<C>(scale) : C(0);  // a subnormal scale may have no inverse
+      const C by = scale > 0 ? static_cast<C>(scale) : C(1);
       for (std::int64_t i = 0; i < k; ++i) {
-        const C v = static_cast<C>(w[i]) * by;
+        const C v = static_cast<C>(w[i]) / by;  // divided, because a subnormal scale has no inverse
         q[i] = static_cast<std::int8_t>(std::nearbyint(v < -most ? -most : v > most ? most : v));
       }
     }
