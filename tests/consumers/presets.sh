@@ -13,7 +13,7 @@ mapfile -t presets < <("$cmake" --list-presets | sed -n 's/^ *"\([^"]*\)".*/\1/p
 configured=0
 for preset in "${presets[@]}"; do
   case $preset in
-    clang-*) command -v clang++-14 >/dev/null || continue ;;
+    clang-* | thread-*) command -v clang++-14 >/dev/null || continue ;;
     cuda-*) command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ] || continue ;;
   esac
   # Configuration is the check; what a preset builds, the other tests build.
