@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -26,13 +27,17 @@ template <class... A>
   usage_error(flag, ": must be ", allowed..., ", got \"", kinema::printable(value), "\"");
 }
 
-/// A decimal integer without sign, spaces, fraction or anything behind it.
-inline std::int64_t integer(std::string_view flag, std::string_view text, std::int64_t low, std::int64_t high) {
+/// A decimal integer within 64 bits, without plus, spaces, fraction or anything behind it.
+inline std::optional<std::int64_t> whole_number(std::string_view text) {
   std::int64_t v = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size() || v < low || v > high)
-    bad_value(flag, text, "an integer from ", low, " to ", high);
-  return v;
+  return !text.empty() && error == std::errc() && end == text.data() + text.size() ? std::optional(v) : std::nullopt;
+}
+
+inline std::int64_t integer(std::string_view flag, std::string_view text, std::int64_t low, std::int64_t high) {
+  const std::optional<std::int64_t> v = whole_number(text);
+  if (!v || *v < low || *v > high) bad_value(flag, text, "an integer from ", low, " to ", high);
+  return *v;
 }
 
 /// A finite decimal number, also in scientific notation.

@@ -34,7 +34,7 @@ void encode(const EncodeOptions& o) {
   const Tensor<> frames = read_clip(input, {});
   const std::int64_t factor = pipeline.config().factors().space, h = frames.size(1), w = frames.size(2);
   if (h % factor != 0 || w % factor != 0)
-    throw Failure(ExitCode::file, cat(printable(input), ": frames are ", h, "x", w, " (height x width), both must be multiples of ", factor));
+    throw Failure(ExitCode::file, cat(printable(input, 4096), ": frames are ", h, "x", w, " (height x width), both must be multiples of ", factor));
   const std::int64_t latent_frames = (frames.size(0) + 3) / 4;
   const cogvideox::ClipSize size{frames.size(0), h, w, latent_frames, h / factor, w / factor, 0, frames.size(0)};
   session.choose_threads(pipeline.config(), size);
@@ -97,10 +97,10 @@ void warn_about_unfinished(const io::Safetensors& file, const std::optional<Reci
 
 StoredLatents read_latents(const std::string& path, const cogvideox::PipelineConfig& config) {
   const io::Safetensors file = io::Safetensors(path);
-  if (!file.contains("latents")) throw CheckpointError(cat(printable(path), ": no tensor \"latents\"; the file has ", nn::detail::listed_inline(file.names())));
+  if (!file.contains("latents")) throw CheckpointError(cat(printable(path, 4096), ": no tensor \"latents\"; the file has ", nn::detail::listed_inline(file.names())));
   const std::int64_t channels = config.vae.latent_channels;
   const Shape shape = file.shape("latents");
-  const auto refuse = [&](const std::string& what) { throw CheckpointError(cat(printable(path), ": latents must be ", what, ", got ", file.dtype("latents"), shape)); };
+  const auto refuse = [&](const std::string& what) { throw CheckpointError(cat(printable(path, 4096), ": latents must be ", what, ", got ", file.dtype("latents"), shape)); };
   if (!is_floating(file.dtype("latents"))) refuse("floating");
   if (shape.rank() != 5 || shape[0] != 1) refuse(cat("[1, ", channels, ", f, h, w] (from encode) or [1, F, ", channels, ", h, w] (from generate)"));
   for (const std::int64_t size : shape)
@@ -115,11 +115,11 @@ StoredLatents read_latents(const std::string& path, const cogvideox::PipelineCon
     const auto surplus = metadata.find("surplus_frames");
     // A run of a 1.5 model pads odd counts to even ones in front; files that do not say so are taken to be padded.
     const std::int64_t frames = shape[1], patch = config.transformer.temporal_patch();
-    if (surplus != metadata.end()) stored.surplus = integer(cat(printable(path), ": surplus_frames"), surplus->second, 0, frames - 1);
+    if (surplus != metadata.end()) stored.surplus = integer(cat(printable(path, 4096), ": surplus_frames"), surplus->second, 0, frames - 1);
     else if (patch > 1 && frames > 1 && frames % patch == 0) stored.surplus = 1;
   }
   const std::int64_t bad = op::first_non_finite(stored.value);
-  if (bad >= 0) throw NonFiniteError(cat(printable(path), ": latents: element ", bad, " is not a finite number"));
+  if (bad >= 0) throw NonFiniteError(cat(printable(path, 4096), ": latents: element ", bad, " is not a finite number"));
   return stored;
 }
 
@@ -173,7 +173,7 @@ void add_encode(CommandLine& line) {
   o->tiling.add_to(c);
   o->memory.add_to(c, false);
   option(c, "--input,-i", o->input, ".npy, video file, image or folder of frames");
-  option(c, "--output,-o,--output_path,--output-path", o->output, "what to write, .safetensors");
+  option(c, "--output,-o,--output-path", o->output, "what to write, .safetensors");
   option(c, "--sample-seed", o->seed, "sample from the posterior instead of taking its mode");
 }
 
@@ -187,7 +187,7 @@ void add_decode(CommandLine& line) {
   option(c, "--fps", o->fps, "frames per second of the file (default: 8, for 1.5 models 16)");
   c->add_flag("--no-metadata", o->no_metadata, "no parameters (which latents of generate know) in the video, and no side-car OUTPUT.json");
   c->add_flag("--no-contact-sheet", o->no_contact_sheet, "no contact-sheet PNG beside the video");
-  option(c, "--output,-o,--output_path,--output-path", o->output, "what to write: .mp4, .webm, .gif, .webp, .apng, .avi, .png, .npy or .safetensors");
+  option(c, "--output,-o,--output-path", o->output, "what to write: .mp4, .webm, .gif, .webp, .apng, .avi, .png, .npy or .safetensors");
 }
 
 }  // namespace program

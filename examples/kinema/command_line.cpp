@@ -26,8 +26,9 @@ kinema::Device Common::compute_device() const {
   if (word.rfind("cuda", 0) == 0) {
     d = kinema::Device::cuda(0);
     if (word.size() > 4) {
-      if (word[4] != ':') bad_value("--device", word, "cpu, cuda or cuda:N");
-      d.index = static_cast<int>(integer("--device cuda:N", std::string_view(word).substr(5), 0, 1023));
+      const std::optional<std::int64_t> index = word[4] == ':' ? whole_number(std::string_view(word).substr(5)) : std::nullopt;
+      if (!index || *index < 0 || *index > 1023) bad_value("--device", word, "one of cpu, cuda, cuda:N with N from 0 to 1023");
+      d.index = static_cast<int>(*index);
     }
   } else if (word != "cpu") {
     bad_value("--device", word, "one of cpu, cuda, cuda:N");
@@ -72,7 +73,7 @@ std::optional<double> MemoryOptions::limit() const {
 }
 
 void TilingOptions::add_to(CLI::App* command) {
-  option(command, "--vae-tiling,--enable-tiling,--enable_tiling", tiling,
+  option(command, "--vae-tiling,--enable-tiling", tiling,
          "auto, on or off: run the VAE in overlapping tiles (alone: on; default: auto, only if memory is short)")
       ->expected(0, 1)
       ->default_str(std::string(1, value_mark) + "on");
@@ -81,12 +82,30 @@ void TilingOptions::add_to(CLI::App* command) {
 
 namespace {
 
+/// The long names of all options.
+std::set<std::string> flag_names(const CLI::App& app) {
+  std::set<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({}))
+    for (const CLI::Option* o : command->get_options())
+      for (const std::string& name : o->get_lnames()) names.insert("--" + name);
+  return names;
+}
+
+/// "--num_frames" is "--num-frames": both spellings of a known flag are the same.
+std::string hyphenated(const std::string& word, const std::set<std::string>& known) {
+  const std::size_t equals = word.find('=');
+  std::string name = word.substr(0, equals);
+  if (known.count(name) != 0) return word;
+  std::replace(name.begin(), name.end(), '_', '-');
+  return known.count(name) == 0 ? word : equals == std::string::npos ? name : name + word.substr(equals);
+}
+
 /// Joins "--prompt", "X" to "--prompt=X" and marks values, so that a text is never taken for an option.
-std::vector<std::string> marked(int argc, char** argv) {
-  static const std::set<std::string_view> texts = {"--prompt", "-p", "--negative-prompt", "--negative_prompt", "-n"};
+std::vector<std::string> marked(int argc, char** argv, const std::set<std::string>& known) {
+  static const std::set<std::string_view> texts = {"--prompt", "-p", "--negative-prompt", "-n"};
   std::vector<std::string> out;
   for (int i = 1; i < argc; ++i) {
-    std::string word = argv[i];
+    std::string word = std::string_view(argv[i]).starts_with("--") ? hyphenated(argv[i], known) : argv[i];
     const std::size_t equals = word.find('=');
     if (texts.count(word) != 0 && i + 1 < argc) {
       out.push_back(word.size() == 2 ? (word == "-p" ? "--prompt" : "--negative-prompt") : word);
@@ -153,7 +172,7 @@ int run_program(int argc, char** argv) {
         add_verify(line);
         add_init(line);
         add_metadata(line);
-        std::vector<std::string> words = marked(count, values);
+        std::vector<std::string> words = marked(count, values, flag_names(line.app));
         std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
         try {
           line.app.parse(words);

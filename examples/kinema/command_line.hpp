@@ -49,7 +49,7 @@ struct Common {
   bool quiet = false;
 
   void add_to(CLI::App* command, bool computes = true) {
-    option(command, "--model,-m,--model-path,--model_path", model, "model folder in the published diffusers layout");
+    option(command, "--model,-m,--model-path", model, "model folder in the published diffusers layout");
     option(command, "--threads,-t", threads, "threads of the CPU backend (default: all processors)");
     if (computes) {
       option(command, "--device", device, "cpu, cuda or cuda:N (default: cpu)");

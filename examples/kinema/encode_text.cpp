@@ -68,7 +68,7 @@ void add_encode_text(CommandLine& line) {
   o->common.add_to(c);
   o->memory.add_to(c);
   option(c, "--prompt,-p", o->prompt, "the text");
-  option(c, "--output,-o,--output_path,--output-path", o->output, "what to write, .safetensors");
+  option(c, "--output,-o,--output-path", o->output, "what to write, .safetensors");
 }
 
 void add_tokenize(CommandLine& line) {

@@ -27,9 +27,19 @@ struct Options {
   Text prompt, prompt_file, prompt_embeds, negative_prompt, negative_prompt_embeds, frames, height, width, steps, guidance, dynamic_guidance, seed, rng, scheduler;
   std::vector<std::string> loras;
   Text lora_mode;
-  Text image, video, strength, latents, output, fps, config, resume, checkpoint_every, preview, report;
+  Text image, video, image_or_video, kind, strength, latents, output, fps, config, resume, checkpoint_every, preview, report;
   bool no_contact_sheet = false, no_metadata = false;
 };
+
+/// --generate-type decides nothing: it must agree with what is given.
+void check_kind(const std::string& word, const Options& o) {
+  enum class Kind { text, image, video };
+  const Kind kind = choice<Kind>("--generate-type", word, {{"t2v", Kind::text}, {"i2v", Kind::image}, {"v2v", Kind::video}});
+  const bool image = o.image || o.image_or_video, video = o.video || o.image_or_video;
+  if (kind == Kind::text && (image || video)) usage_error("--generate-type: t2v takes neither image nor video, got \"t2v\"");
+  if (kind == Kind::image && (!image || o.video)) usage_error("--generate-type: i2v needs --init-image, got \"i2v\"");
+  if (kind == Kind::video && (!video || o.image)) usage_error("--generate-type: v2v needs --init-video, got \"v2v\"");
+}
 
 /// The recipe with what the command line says instead. Refuses everything that can be refused before a model is opened.
 Recipe changed(Recipe recipe, const Options& o) {
@@ -65,10 +75,15 @@ Recipe changed(Recipe recipe, const Options& o) {
   if (o.fps) recipe.fps = number("--fps", *o.fps, 0, 240, true);
   if (!o.loras.empty()) recipe.loras = named_loras(o.loras);
   if (o.lora_mode) recipe.loras_merged = choice<bool>("--lora-mode", *o.lora_mode, {{"merge", true}, {"runtime", false}});
-  if (o.image && o.video) usage_error("--init-image and --init-video exclude each other");
+  if (static_cast<int>(o.image.has_value()) + static_cast<int>(o.video.has_value()) + static_cast<int>(o.image_or_video.has_value()) > 1)
+    usage_error("--init-image, --init-video and --image-or-video-path exclude each other");
+  for (const auto& [flag, file] : std::initializer_list<std::pair<const char*, const Text*>>{
+           {"--init-image", &o.image}, {"--init-video", &o.video}, {"--image-or-video-path", &o.image_or_video}, {"--prompt-embeds", &o.prompt_embeds}, {"--negative-prompt-embeds", &o.negative_prompt_embeds}})
+    if (*file && (*file)->empty()) usage_error(flag, ": must name a file, is empty");
+  if (o.kind) check_kind(*o.kind, o);
   if (o.image) recipe.image = {*o.image, ""}, recipe.video = {};
   if (o.video) recipe.video = {*o.video, ""}, recipe.image = {};
-  if (o.strength && !recipe.video) usage_error("--strength: is for --init-video only, got \"", printable(*o.strength), "\"");
+  if (o.strength && !recipe.video && !o.image_or_video) usage_error("--strength: is for --init-video only, got \"", printable(*o.strength), "\"");
   if (!recipe.prompt_said && !recipe.prompt_embeds && !o.prompt && !o.prompt_file) usage_error("--prompt: is required");
   return recipe;
 }
@@ -266,6 +281,7 @@ void generate(Options o, const std::string& program) {
   const std::string fingerprint = cogvideox::fingerprint(pipeline.folder());
   check_model(base, fingerprint, o, o.resume ? *o.resume : o.config.value_or(""));
 
+  if (o.image_or_video) (config.image_to_video ? recipe.image : recipe.video) = {*o.image_or_video, ""};
   std::vector<nn::Lora> loras = read_loras(recipe.loras, config.transformer);
 
   cogvideox::Request ask = recipe.request;
@@ -331,14 +347,14 @@ void add_generate(CommandLine& line) {
   option(c, "--prompt,-p", o->prompt, "what the video shows");
   option(c, "--prompt-file", o->prompt_file, "a prompt on each line (-: standard input), a video of each: OUTPUT_0, OUTPUT_1, …; models are loaded once");
   option(c, "--prompt-embeds", o->prompt_embeds, "embeddings from encode-text instead of a prompt, .safetensors");
-  option(c, "--negative-prompt,-n,--negative_prompt", o->negative_prompt, "what it must not show");
+  option(c, "--negative-prompt,-n", o->negative_prompt, "what it must not show");
   option(c, "--negative-prompt-embeds", o->negative_prompt_embeds, "embeddings from encode-text instead of a negative prompt");
-  option(c, "--num-frames,--num_frames,--video-frames", o->frames, "frames, 8N+1 (default: what the checkpoint was trained for)");
+  option(c, "--num-frames,--video-frames", o->frames, "frames, 8N+1 (default: what the checkpoint was trained for)");
   option(c, "--height,-H", o->height, "pixels, a multiple of 16 (default: the checkpoint's)");
   option(c, "--width,-W", o->width, "pixels, a multiple of 16 (default: the checkpoint's)");
-  option(c, "--steps,--num-inference-steps,--num_inference_steps", o->steps, "denoising steps (default: 50)");
-  option(c, "--cfg-scale,--guidance-scale,--guidance_scale", o->guidance, "classifier-free guidance, off at 1 or less (default: 6)");
-  option(c, "--dynamic-cfg,--use_dynamic_cfg", o->dynamic_guidance, "reference, cosine or off (alone: reference; default: off)")
+  option(c, "--steps,--num-inference-steps", o->steps, "denoising steps (default: 50)");
+  option(c, "--cfg-scale,--guidance-scale", o->guidance, "classifier-free guidance, off at 1 or less (default: 6)");
+  option(c, "--dynamic-cfg,--use-dynamic-cfg", o->dynamic_guidance, "reference, cosine or off (alone: reference; default: off)")
       ->expected(0, 1)
       ->default_str(std::string(1, value_mark) + "reference");
   option(c, "--seed,-s", o->seed, "seed of all noise (default: 42)");
@@ -346,6 +362,8 @@ void add_generate(CommandLine& line) {
   option(c, "--scheduler,--sampling-method", o->scheduler, "ddim or dpm: the update rule (default: the checkpoint's)");
   option(c, "--init-image,-i,--init-img", o->image, "first frame, for image-to-video models: PNG or JPEG");
   option(c, "--init-video", o->video, "video to start from: .npy, video file or folder of frames");
+  option(c, "--image-or-video-path", o->image_or_video, "--init-image or --init-video, whichever the model takes");
+  option(c, "--generate-type,--mode,-M", o->kind, "t2v, i2v or v2v: refuse other inputs than these (default: what is given decides)");
   option(c, "--strength", o->strength, "share of the steps that --init-video is redrawn with, in (0, 1] (default: 0.8)");
   c->add_option_function<std::vector<std::string>>("--lora", [o](const std::vector<std::string>& words) { for (const std::string& w : words) o->loras.push_back(value_of(w)); },
                                                    "adapter of the transformer, FILE.safetensors[:weight] (default weight: 1); may be given several times")
@@ -365,7 +383,7 @@ void add_generate(CommandLine& line) {
   option(c, "--config", o->config, "take what is not said here from a side-car (OUTPUT.json): the same video again, or a variation");
   c->add_flag("--no-metadata", o->no_metadata, "no parameters in the video and no side-car OUTPUT.json");
   c->add_flag("--no-contact-sheet", o->no_contact_sheet, "no contact-sheet PNG beside the video");
-  option(c, "--output,-o,--output_path,--output-path", o->output, "what to write: .mp4, .webm, .gif, .webp, .apng, .avi, .png, .npy or .safetensors; beside it appear OUTPUT.json and a contact sheet");
+  option(c, "--output,-o,--output-path", o->output, "what to write: .mp4, .webm, .gif, .webp, .apng, .avi, .png, .npy or .safetensors; beside it appear OUTPUT.json and a contact sheet");
 }
 
 }  // namespace program

@@ -21,14 +21,14 @@ using namespace kinema;
 
 Tensor<> read_picture(const std::string& path) {
   const Tensor<> frames = io::read_frames(path, 1);
-  if (frames.dtype() != DType::u8) throw Failure(ExitCode::file, cat(printable(path), ": an image must be PNG or JPEG, or the first frame of a video"));
+  if (frames.dtype() != DType::u8) throw Failure(ExitCode::file, cat(printable(path, 4096), ": an image must be PNG or JPEG, or the first frame of a video"));
   return select(frames, 0, 0);
 }
 
 Tensor<> read_clip(const std::string& path, std::optional<std::int64_t> frames) {
   constexpr std::int64_t most = 4096;  // what a clip may have; more frames than asked for are not decoded
   const Tensor<> clip = io::read_frames(path, frames ? std::min(std::max<std::int64_t>(*frames, 1), most) : most);
-  if (frames && clip.size(0) < *frames) throw Failure(ExitCode::file, cat(printable(path), ": has ", clip.size(0), " frames, ", *frames, " are needed"));
+  if (frames && clip.size(0) < *frames) throw Failure(ExitCode::file, cat(printable(path, 4096), ": has ", clip.size(0), " frames, ", *frames, " are needed"));
   return clip;
 }
 
@@ -78,12 +78,12 @@ std::vector<std::string> read_prompts(const std::string& path, const Stop& stop)
 Tensor<> read_embeds(const std::string& path, const Shape& shape) {
   const io::Safetensors file(path);
   const char* const name = "prompt_embeds";
-  if (!file.contains(name)) throw CheckpointError(cat(printable(path), ": no tensor \"", name, "\"; the file has ", nn::detail::listed_inline(file.names())));
+  if (!file.contains(name)) throw CheckpointError(cat(printable(path, 4096), ": no tensor \"", name, "\"; the file has ", nn::detail::listed_inline(file.names())));
   if (!is_floating(file.dtype(name)) || !(file.shape(name) == shape))
-    throw CheckpointError(cat(printable(path), ": ", name, " must be floating ", shape, " for this model, got ", file.dtype(name), file.shape(name)));
+    throw CheckpointError(cat(printable(path, 4096), ": ", name, " must be floating ", shape, " for this model, got ", file.dtype(name), file.shape(name)));
   const Tensor<> embeds = file.get(name);
   const std::int64_t bad = op::first_non_finite(embeds);
-  if (bad >= 0) throw NonFiniteError(cat(printable(path), ": ", name, ": element ", bad, " is not a finite number"));
+  if (bad >= 0) throw NonFiniteError(cat(printable(path, 4096), ": ", name, ": element ", bad, " is not a finite number"));
   return embeds;
 }
 
@@ -102,9 +102,9 @@ void check_video_output(const std::string& path, bool contact_sheet, bool side_c
 }
 
 void check_latents_output(const std::string& path) {
-  if (std::filesystem::path(path).extension() != ".safetensors") usage_error(printable(path), ": must end in .safetensors");
+  if (std::filesystem::path(path).extension() != ".safetensors") usage_error(printable(path, 4096), ": must end in .safetensors");
   std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) throw Failure(ExitCode::file, cat(printable(path), ": an output must be a file name, is a folder"));
+  if (std::filesystem::is_directory(path, ignored)) throw Failure(ExitCode::file, cat(printable(path, 4096), ": an output must be a file name, is a folder"));
   io::check_destination(path);
 }
 

@@ -71,10 +71,13 @@ Choice choice_of(const char* flag, const std::string& word) {
 cogvideox::VaeTile named_tile(const TilingOptions& options) {
   cogvideox::VaeTile tile;
   if (!options.tile_size) return tile;
-  const std::string& text = *options.tile_size;
+  const std::string_view text = *options.tile_size;
   const std::size_t x = text.find('x');
-  tile.height = integer("--vae-tile-size", std::string_view(text).substr(0, x), 1, cogvideox::max_side);
-  tile.width = x == std::string::npos ? tile.height : integer("--vae-tile-size", std::string_view(text).substr(x + 1), 1, cogvideox::max_side);
+  const auto height = whole_number(text.substr(0, x)), width = x == std::string_view::npos ? height : whole_number(text.substr(x + 1));
+  if (!height || !width || *height < 1 || *width < 1 || *height > cogvideox::max_side || *width > cogvideox::max_side)
+    bad_value("--vae-tile-size", text, "N or HxW, integers from 1 to ", cogvideox::max_side);
+  tile.height = *height;
+  tile.width = *width;
   return tile;
 }
 
@@ -164,7 +167,7 @@ cogvideox::Plan place(const PlannedModel& model, cogvideox::PlanRequest& ask, co
       try {
         cogvideox::Vae(config.vae).check_tile(tile, ask.size.height, ask.size.width);
       } catch (const ArgumentError& e) {
-        usage_error("--vae-tile-size: ", e.what());
+        usage_error("--vae-tile-size: ", e.what(), tiling.tile_size ? cat(", got \"", printable(*tiling.tile_size), "\"") : "");
       }
       ask.tile = tile;
     } else {

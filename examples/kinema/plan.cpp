@@ -89,11 +89,11 @@ void add_plan(CommandLine& line) {
   CLI::App* c = line.command("plan", "memory and work of a run, stage by stage; a folder with configurations alone is enough", [o] { plan(*o); });
   o->common.add_to(c);
   option(c, "--preset", o->preset, "a released configuration instead of --model: cogvideox-2b, 5b, 5b-i2v, 1.5-5b, 1.5-5b-i2v or tiny");
-  option(c, "--num-frames,--num_frames,--video-frames", o->frames, "frames (default: what the checkpoint was trained for)");
+  option(c, "--num-frames,--video-frames", o->frames, "frames (default: what the checkpoint was trained for)");
   option(c, "--height,-H", o->height, "pixels (default: the checkpoint's)");
   option(c, "--width,-W", o->width, "pixels (default: the checkpoint's)");
-  option(c, "--steps,--num-inference-steps,--num_inference_steps", o->steps, "denoising steps (default: 50)");
-  option(c, "--cfg-scale,--guidance-scale,--guidance_scale", o->guidance, "classifier-free guidance, off at 1 or less (default: 6)");
+  option(c, "--steps,--num-inference-steps", o->steps, "denoising steps (default: 50)");
+  option(c, "--cfg-scale,--guidance-scale", o->guidance, "classifier-free guidance, off at 1 or less (default: 6)");
   option(c, "--init-video-frames", o->video_frames, "frames of an initial video that are encoded first");
   o->tiling.add_to(c);
   o->memory.add_to(c);

@@ -31,7 +31,7 @@ std::string digest(const io::MappedFile& file, const Stop& stop) {
 }  // namespace
 
 void Report::check(const std::string& path) {
-  if (std::filesystem::path(path).extension() != ".json") usage_error("--report: must end in .json, got \"", printable(path), "\"");
+  if (std::filesystem::path(path).extension() != ".json") usage_error("--report: must end in .json, got \"", printable(path, 4096), "\"");
   io::check_destination(path);
 }
 

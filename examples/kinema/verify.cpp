@@ -174,7 +174,7 @@ void verify(const Options& o) {
   std::optional<io::Safetensors> reference;
   if (!o.write) {
     std::error_code error;
-    if (!o.reference && !std::filesystem::exists(path, error)) throw Failure(ExitCode::file, cat(printable(path), ": does not exist; make a test vector with --write, or name one with --reference"));
+    if (!o.reference && !std::filesystem::exists(path, error)) throw Failure(ExitCode::file, cat(printable(path, 4096), ": does not exist; make a test vector with --write, or name one with --reference"));
     reference.emplace(path);
   }
   Progress progress(o.common.quiet);
@@ -200,7 +200,7 @@ void verify(const Options& o) {
   const Tensor<> frames = stage("frames", decoded(pipeline, latents, stop));
   stage("moments", pipeline.encode(frames, stop));
   progress.finish();
-  if (reference) return verdict.finish(printable(path));
+  if (reference) return verdict.finish(printable(path, 4096));
   io::write_safetensors(*o.write, made, {{"format", "pt"}, {"prompt", test_prompt}, {"dtype", to_string(pipeline.dtype())}});
   print_path(*o.write);
 }

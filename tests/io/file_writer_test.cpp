@@ -37,8 +37,8 @@ TEST_CASE("only regular files are read, and the others refused at once") {
   };
   for (const auto& [path, reason] : cases) {
     INFO(path.native());
-    CHECK(contains(message_of<IoError>([&] { io::read_file(path, 100); }), reason));
-    CHECK(contains(message_of<IoError>([&] { io::MappedFile map(path); }), reason));
+    CHECK(contains(message_of<IoError>([&, &path = path] { io::read_file(path, 100); }), reason));
+    CHECK(contains(message_of<IoError>([&, &path = path] { io::MappedFile map(path); }), reason));
   }
   ::close(s);
   folder.file("abc", "abc");

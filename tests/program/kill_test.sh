@@ -21,6 +21,7 @@ last_step() { sed -n 's|^denoise \([0-9]*\)/50 .*|\1|p' err | tail -n 1; }
 stored_step() { "$kinema" inspect v.run.safetensors | sed -n 's/.*"done":\([0-9]*\).*/\1/p'; }
 # killed ARGUMENTS…: true if the run died of the signal, false if it was through before.
 killed() {
+  : >err  # killed before it opens the file, the last run's lines would count
   "$kinema" "$@" >out 2>err &
   local pid=$! ms=$((RANDOM % (took_ms + 1)))
   sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"

@@ -3,7 +3,7 @@
 set -u
 kinema=$1
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap '[ $BASHPID = $$ ] && rm -rf "$work"' EXIT  # a signal between fork and exec would run it in the child
 cd "$work" || exit 1
 failed=0 cases=0
 export OMP_NUM_THREADS=2
@@ -43,6 +43,7 @@ interrupt() {
   cases=$((cases + 1))
   for attempt in 1 2 3 4 5; do
     tries=0
+    : >log/err  # or the last run's lines would be taken for this one's
     "$kinema" "$@" >log/out 2>log/err &
     pid=$!
     until grep -q "^$line" log/err || [ $tries = 3000 ]; do sleep 0.01; tries=$((tries + 1)); done
@@ -279,6 +280,7 @@ rm -f empty.txt bad.txt
 cases=$((cases + 1))
 for attempt in 1 2 3 4 5; do
   mkdir gone
+  : >log/err
   "$kinema" "${long[@]}" --checkpoint-every 10 --output gone/v.npy >log/out 2>log/err &
   pid=$!
   until grep -qs "^denoise 15/" log/err || ! kill -0 $pid 2>/dev/null; do sleep 0.01; done
@@ -293,6 +295,7 @@ rm -r gone
 # Ctrl-C while prompts are awaited
 mkfifo awaited
 cases=$((cases + 1))
+: >log/err
 "$kinema" "${several[@]}" --prompt-file - <>awaited >log/out 2>log/err &
 pid=$!; sleep 0.5; kill -INT $pid; wait $pid
 [ $? = 130 ] || fail "waiting for prompts cannot be interrupted: $(cat log/err)"

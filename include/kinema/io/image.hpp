@@ -164,6 +164,7 @@ namespace stb {
 /// What the walk over a picture's container found.
 struct PictureFacts {
   std::uint64_t width = 0, height = 0;
+  std::size_t palette_at = 0, palette_bytes = 0;  ///< of a PNG's PLTE; 0: none
   std::span<const unsigned char> exif;  // the TIFF block, if there is one
 };
 
@@ -218,12 +219,25 @@ inline PictureFacts walk_png(std::span<const unsigned char> file, std::string_vi
       facts.width = big_endian_32(&body[0]);
       facts.height = big_endian_32(&body[4]);
     }
+    if (kind == "PLTE" && facts.palette_at == 0) facts.palette_at = at, facts.palette_bytes = body.size();
     if (kind == "CgBI") fail("is of Apple's private variant");
     has_data = has_data || kind == "IDAT";
     if (kind == "eXIf") facts.exif = body;
     if (kind == "IEND" && !has_data) fail("has no picture data (IDAT)");
   });
   return facts;
+}
+
+inline void append_png_chunk(std::string& out, std::string_view kind, std::string_view body);
+
+/// The file with a palette of all 256 colours, the missing ones black: stb looks colours up wherever an index says.
+inline std::string with_whole_palette(std::span<const unsigned char> file, const PictureFacts& facts) {
+  const std::string_view text(reinterpret_cast<const char*>(file.data()), file.size());
+  std::string colours(text.substr(facts.palette_at + 8, facts.palette_bytes));
+  colours.resize(768, '\0');
+  std::string out(text.substr(0, facts.palette_at));
+  append_png_chunk(out, "PLTE", colours);
+  return out.append(text.substr(facts.palette_at + 12 + facts.palette_bytes));
 }
 
 inline void append_big_endian_32(std::string& out, std::uint64_t v) {
@@ -461,6 +475,11 @@ inline Tensor<> parse_image(std::span<const unsigned char> file, std::string_vie
 
   // 16 bytes a pixel: RGBA of 16 bits, doubled because buffers grow by doubling.
   const detail::StbMemory memory(static_cast<std::size_t>(facts.width * facts.height) * 16 + (std::size_t{1} << 20));
+  std::string repaired;
+  if (facts.palette_bytes != 0 && facts.palette_bytes < 768 && facts.palette_bytes % 3 == 0) {
+    repaired = detail::with_whole_palette(file, facts);
+    file = {reinterpret_cast<const unsigned char*>(repaired.data()), repaired.size()};
+  }
   int width = 0, height = 0, channels = 0;
   const unsigned char* pixels =
       detail::stb::stbi_load_from_memory(file.data(), static_cast<int>(file.size()), &width, &height, &channels, 3);

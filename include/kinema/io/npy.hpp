@@ -115,14 +115,14 @@ class NpyHeader {
 inline DType npy_dtype(const std::string& descr, std::string_view where) {
   constexpr std::pair<std::string_view, DType> known[] = {
       {"<f4", DType::f32}, {"<f8", DType::f64}, {"<f2", DType::f16},    {"|u1", DType::u8},
-      {"<i8", DType::i64}, {"<i4", DType::i32}, {"|b1", DType::boolean}};
+      {"<i8", DType::i64}, {"<i4", DType::i32}, {"|i1", DType::i8}, {"|b1", DType::boolean}};
   for (const auto& [name, type] : known)
     if (descr == name) return type;
   const std::string_view hint = descr.starts_with('>')    ? " (big-endian data is not supported)"
                                 : descr.starts_with("|O") ? " (objects are pickles and never loaded)"
                                                           : "";
   throw IoError(cat(where, ": numpy type '", printable(descr, 40), "' is not supported", hint,
-                    "; supported are <f4, <f8, <f2, |u1, <i8, <i4, |b1"));
+                    "; supported are <f4, <f8, <f2, |u1, <i8, <i4, |i1, |b1"));
 }
 
 }  // namespace detail
@@ -213,6 +213,7 @@ class NpyWriter {
       case DType::f32: descr = "<f4"; break;
       case DType::f16: descr = "<f2"; break;
       case DType::u8: descr = "|u1"; break;
+      case DType::i8: descr = "|i1"; break;
       case DType::i64: descr = "<i8"; break;
       case DType::i32: descr = "<i4"; break;
       case DType::boolean: descr = "|b1"; break;

@@ -178,6 +178,14 @@ class VideoReader {
     format->pb = io_.get();
     format->io_open = detail::refuse_open;
     format->flags |= AVFMT_FLAG_CUSTOM_IO;
+    // Containers only: scripts and playlists (concat, hls, dash, sdp …) make FFmpeg open other files by ways of their own.
+    format->format_whitelist = av_strdup(
+        "mov,matroska,avi,gif,apng,mpegts,mpeg,mpegvideo,m4v,flv,ogg,asf,ivf,yuv4mpegpipe,h264,hevc,vc1,obu,av1,dv,mxf,nut,rm,webp_pipe,bmp_pipe,tiff_pipe,wav");
+    format->protocol_whitelist = av_strdup("none");
+    if (format->format_whitelist == nullptr || format->protocol_whitelist == nullptr) {
+      avformat_free_context(format);
+      throw MemoryError(cat(shown(path_), ": no memory for the video"));
+    }
     const int opened = avformat_open_input(&format, nullptr, nullptr, nullptr);  // frees format on failure
     if (opened < 0) fail(opened, "not a video that FFmpeg can read");
     format_.reset(format);

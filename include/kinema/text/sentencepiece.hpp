@@ -40,12 +40,12 @@ class T5Tokenizer {
     const std::string path = folder + "/spiece.model";
     struct stat info {};
     if (::stat(path.c_str(), &info) != 0 && errno == ENOENT && ::stat((folder + "/tokenizer.json").c_str(), &info) == 0)
-      throw IoError(cat(printable(folder), ": has tokenizer.json but no spiece.model, which kinema reads; transformers 5 does not "
+      throw IoError(cat(printable(folder, 1024), ": has tokenizer.json but no spiece.model, which kinema reads; transformers 5 does not "
                         "save it: copy spiece.model from the published model's tokenizer folder"));
     SpieceModel model = SpieceModel::read(path);
     const auto pieces = static_cast<std::int64_t>(model.pieces.size());
     if (options.embedding_rows > 0 && pieces > options.embedding_rows)
-      throw IoError(cat(printable(path), ": has ", pieces, " pieces, but the text encoder's embedding table has ", options.embedding_rows, " rows"));
+      throw IoError(cat(printable(path, 1024), ": has ", pieces, " pieces, but the text encoder's embedding table has ", options.embedding_rows, " rows"));
     return T5Tokenizer(std::move(model), options);
   }
 

@@ -113,7 +113,7 @@ class SpieceParser {
     if (p.text.size() > SpieceModel::longest_piece) fail_piece(id, cat("must have at most ", SpieceModel::longest_piece, " bytes, got ", p.text.size()));
     if (const std::size_t bad = first_malformed_utf8(p.text); bad != p.text.size()) fail_piece(id, cat("must be UTF-8, byte ", bad, " is not"));
     if (!(std::fabs(p.score) <= SpieceModel::largest_score)) fail_piece(id, cat("score must be finite and within 1e9, got ", p.score));
-    if (p.type == PieceType::byte && !is_byte_name(p.text)) fail_piece(id, "byte pieces are named <0x00> to <0xFF>");
+    if (p.type == PieceType::byte) fail_piece(id, is_byte_name(p.text) ? "T5 has no byte pieces" : "byte pieces are named <0x00> to <0xFF>");
   }
   static bool is_byte_name(std::string_view s) {
     const auto hex = [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F'); };
@@ -201,7 +201,7 @@ class SpieceParser {
 
 /// A regular file as a whole, at most `limit` bytes.
 inline std::string read_regular_file(const std::string& path, std::size_t limit) {
-  const auto fail = [&](const std::string& what) { throw IoError(cat(printable(path), ": ", what)); };
+  const auto fail = [&](const std::string& what) { throw IoError(cat(printable(path, 1024), ": ", what)); };
   const int fd = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);  // non-blocking: a FIFO must not hang us
   if (fd < 0) fail(cat("cannot be opened: ", std::strerror(errno)));
   struct Close { int fd; ~Close() { ::close(fd); } } close{fd};
@@ -252,7 +252,7 @@ class WireWriter {
 }  // namespace detail
 
 inline SpieceModel SpieceModel::parse(std::string_view bytes, std::string_view file) {
-  const std::string shown = printable(file);
+  const std::string shown = printable(file, 1024);
   return detail::SpieceParser(bytes, shown).run();
 }
 

@@ -118,8 +118,8 @@ class ModelFolder {
   static void require_folder(const std::filesystem::path& p, const std::string& what) {
     std::error_code error;
     const auto status = std::filesystem::status(p, error);
-    if (!std::filesystem::exists(status)) throw IoError(cat(printable(p.native()), ": ", what, " does not exist", error ? cat(" (", error.message(), ")") : ""));
-    if (!std::filesystem::is_directory(status)) throw IoError(cat(printable(p.native()), ": ", what, " must be a folder"));
+    if (!std::filesystem::exists(status)) throw IoError(cat(io::shown(p), ": ", what, " does not exist", error ? cat(" (", error.message(), ")") : ""));
+    if (!std::filesystem::is_directory(status)) throw IoError(cat(io::shown(p), ": ", what, " must be a folder"));
   }
 
   void read_index() {
@@ -163,7 +163,9 @@ class ModelFolder {
     note_unused(nn::check_against(transformer, *transformer_weights_));
     note_unused(nn::check_against(vae, *vae_weights_));
     note_unused(nn::check_against(text, *text_weights_, t5::load_options()));
-    if (anonymous_transformer_) remarks_.push_back(cat(printable((component("transformer") / "config.json").native()), ": no _class_name; read as CogVideoXTransformer3DModel"));
+    for (const auto* weights : {&transformer_weights_, &vae_weights_, &text_weights_})
+      remarks_.insert(remarks_.end(), (*weights)->warnings().begin(), (*weights)->warnings().end());
+    if (anonymous_transformer_) remarks_.push_back(cat(io::shown(component("transformer") / "config.json"), ": no _class_name; read as CogVideoXTransformer3DModel"));
   }
   void note_unused(const nn::LoadReport& report) {
     if (!report.unused.empty())

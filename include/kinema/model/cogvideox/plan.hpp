@@ -31,7 +31,7 @@ struct PlanRequest {
   std::optional<VaeTile> tile;
   bool quantized = false;            ///< linear weights of text encoder and transformer as 8-bit integers
   bool streamed = false;             ///< text encoder and transformer read their weights block by block
-  Adapters adapters;
+  Adapters adapters = {};
   int threads = 1;
 };
 

@@ -213,6 +213,22 @@ inline std::string index_json(const PipelineConfig& c) {
   return j.end().text() + "\n";
 }
 
+inline void write_random_files(const Preset& p, const std::filesystem::path& folder, std::uint64_t seed,
+                               const std::function<void(const std::string&)>& on_tensor) {
+  io::write_file(folder / "scheduler/scheduler_config.json", scheduler_json(p.config.scheduler, p.config.sampler));
+  io::write_file(folder / "transformer/config.json", transformer_json(p.config.transformer));
+  io::write_file(folder / "vae/config.json", vae_json(p.config.vae));
+  io::write_file(folder / "text_encoder/config.json", text_json(p.config.text));
+  io::write_file(folder / "tokenizer/spiece.model", character_vocabulary().serialized());
+  Transformer transformer(p.config.transformer);
+  Vae vae(p.config.vae);
+  t5::Encoder text(p.config.text);
+  write_random(vae, folder / "vae", "diffusion_pytorch_model", p.dtype, seed, on_tensor);
+  write_random(transformer, folder / "transformer", "diffusion_pytorch_model", p.dtype, seed, on_tensor);
+  write_random(text, folder / "text_encoder", "model", p.dtype, seed, on_tensor);
+  io::write_file(folder / "model_index.json", index_json(p.config));
+}
+
 }  // namespace detail
 
 /// Writes a whole model folder with random weights; `folder` must not exist or be empty. on_tensor hears every name.
@@ -222,23 +238,20 @@ inline void write_random_model(const Preset& p, const std::filesystem::path& fol
   namespace fs = std::filesystem;
   std::error_code error;
   if (fs::exists(folder, error) && !(fs::is_directory(folder, error) && fs::is_empty(folder, error)))
-    throw IoError(cat(printable(folder.native()), ": must not exist yet, or be an empty folder"));
-  for (const char* part : {"scheduler", "text_encoder", "tokenizer", "transformer", "vae"}) {
-    fs::create_directories(folder / part, error);
-    if (error) throw IoError(cat(printable((folder / part).native()), ": cannot be created: ", error.message()));
+    throw IoError(cat(io::shown(folder), ": must not exist yet, or be an empty folder"));
+  static constexpr const char* parts[] = {"scheduler", "text_encoder", "tokenizer", "transformer", "vae"};
+  io::detail::FolderMaker made(folder);  // removes what it made if we do not get to the end
+  try {
+    for (const char* part : parts) {
+      fs::create_directory(folder / part, error);
+      if (error) throw IoError(cat(io::shown(folder / part), ": cannot be created: ", error.message()));
+    }
+    detail::write_random_files(p, folder, seed, on_tensor);
+  } catch (...) {
+    for (const char* part : parts) fs::remove_all(folder / part, error);
+    throw;
   }
-  io::write_file(folder / "scheduler/scheduler_config.json", detail::scheduler_json(p.config.scheduler, p.config.sampler));
-  io::write_file(folder / "transformer/config.json", detail::transformer_json(p.config.transformer));
-  io::write_file(folder / "vae/config.json", detail::vae_json(p.config.vae));
-  io::write_file(folder / "text_encoder/config.json", detail::text_json(p.config.text));
-  io::write_file(folder / "tokenizer/spiece.model", detail::character_vocabulary().serialized());
-  Transformer transformer(p.config.transformer);
-  Vae vae(p.config.vae);
-  t5::Encoder text(p.config.text);
-  detail::write_random(vae, folder / "vae", "diffusion_pytorch_model", p.dtype, seed, on_tensor);
-  detail::write_random(transformer, folder / "transformer", "diffusion_pytorch_model", p.dtype, seed, on_tensor);
-  detail::write_random(text, folder / "text_encoder", "model", p.dtype, seed, on_tensor);
-  io::write_file(folder / "model_index.json", detail::index_json(p.config));
+  made.keep();
 }
 
 }  // namespace kinema::inline KINEMA_ABI::cogvideox
