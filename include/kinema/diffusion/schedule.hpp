@@ -77,12 +77,11 @@ class Schedule {
  public:
   /// Throws ConfigError for a configuration that is out of range.
   explicit Schedule(const SchedulerConfig& c) : config_((validate(c), c)), prediction_(prediction_of(c.prediction_type)) {
-    const auto n = static_cast<std::size_t>(c.num_train_timesteps);
-    alphas_.resize(n);
-    double product = 1;
-    for (std::size_t i = 0; i < n; ++i) alphas_[i] = product *= 1 - beta(i);
-    for (double& a : alphas_) a = a / (c.snr_shift_scale + (1 - c.snr_shift_scale) * a);
-    if (c.rescale_betas_zero_snr) rescale_to_zero_terminal_snr();
+    // The reference keeps this one schedule in f64 and all others in f32, and tables of small numbers show it.
+    if (!c.trained_betas && c.beta_schedule == "scaled_linear")
+      fill_table<double>();
+    else
+      fill_table<float>();
     final_alpha_ = c.set_alpha_to_one ? 1.0 : alphas_[0];
   }
 
@@ -128,27 +127,34 @@ class Schedule {
   }
 
  private:
-  double beta(std::size_t i) const {
-    if (config_.trained_betas) return (*config_.trained_betas)[i];
-    const double last = static_cast<double>(train_steps() - 1), at = static_cast<double>(i);
-    if (config_.beta_schedule == "linear") return config_.beta_start + at / last * (config_.beta_end - config_.beta_start);
-    if (config_.beta_schedule == "squaredcos_cap_v2") return squared_cosine_beta(at);
-    const double from = std::sqrt(config_.beta_start), to = std::sqrt(config_.beta_end), root = from + at / last * (to - from);
-    return root * root;
-  }
-  /// Cosine schedule of Nichol and Dhariwal, capped. The reference rounds it to f32, and 1 − β of the last steps shows that.
-  double squared_cosine_beta(double at) const {
-    const auto bar = [](double t) { return std::pow(std::cos((t + 0.008) / 1.008 * std::numbers::pi / 2), 2); };
-    const auto total = static_cast<double>(train_steps());
-    return static_cast<float>(std::min(1 - bar((at + 1) / total) / bar(at / total), 0.999));
-  }
-  /// Source: Lin et al., "Common diffusion noise schedules and sample steps are flawed", algorithm 1.
-  void rescale_to_zero_terminal_snr() {
-    const double first = std::sqrt(alphas_.front()), last = std::sqrt(alphas_.back());
+  /// ᾱ_t = Π (1 − β), shifted and rescaled, every step rounded to T. Source of the rescaling: Lin et al., "Common
+  /// diffusion noise schedules and sample steps are flawed", algorithm 1.
+  template <class T>
+  void fill_table() {
+    const T shift = static_cast<T>(config_.snr_shift_scale), one = 1;
+    double product = 1;  // the reference sums and multiplies up in f64 too
+    for (std::int64_t i = 0; i < train_steps(); ++i) {
+      product *= one - static_cast<T>(beta(i));
+      const T a = static_cast<T>(product);
+      alphas_.push_back(a / (shift + static_cast<T>(1 - config_.snr_shift_scale) * a));
+    }
+    if (!config_.rescale_betas_zero_snr) return;
+    const T first = std::sqrt(static_cast<T>(alphas_.front())), last = std::sqrt(static_cast<T>(alphas_.back()));
     for (double& a : alphas_) {
-      const double q = (std::sqrt(a) - last) * (first / (first - last));
+      const T q = (std::sqrt(static_cast<T>(a)) - last) * (first / (first - last));
       a = q * q;
     }
+  }
+  double beta(std::int64_t i) const {
+    if (config_.trained_betas) return (*config_.trained_betas)[static_cast<std::size_t>(i)];
+    const auto at = static_cast<double>(i), total = static_cast<double>(train_steps());
+    if (config_.beta_schedule == "linear") return config_.beta_start + at / (total - 1) * (config_.beta_end - config_.beta_start);
+    if (config_.beta_schedule == "squaredcos_cap_v2") {  // Nichol and Dhariwal's, capped
+      const auto bar = [](double t) { return std::pow(std::cos((t + 0.008) / 1.008 * std::numbers::pi / 2), 2); };
+      return std::min(1 - bar((at + 1) / total) / bar(at / total), 0.999);
+    }
+    const double from = std::sqrt(config_.beta_start), to = std::sqrt(config_.beta_end), root = from + at / (total - 1) * (to - from);
+    return root * root;
   }
 
   SchedulerConfig config_;
